@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+pub mod accounts;
+mod clock;
+mod error;
+mod event;
+mod ids;
+pub mod record;
+mod remote;
+pub mod spec;
+mod value;
+
+pub use clock::{Clock, Ids, ManualClock, RandomIds, SeededIds, SystemClock, Timestamp};
+pub use error::{ErrorClass, Failure};
+pub use event::{ChangeEvent, MergedEvent, Operation, Source, TypedValue};
+pub use ids::{
+    AccountId, BadId, EventId, NativeId, PerSide, RecordRef, RecordType, Rid, Side, WriteId, record_key, write_id,
+};
+pub use remote::{Observed, ReadRequest, Remote, RemoteError, WriteKind, WriteOutcome, WriteRequest};
+pub use value::{Fields, Line, LineIds, Lines, Value};

@@ -1,0 +1,441 @@
+//! Record types as data: fields, kinds, policies, and how they map to a tenant's tables.
+//!
+//! Read from TOML (`CONCORD_TYPES`); without a file the sample world of contracts §9 applies, see [`World::sample`].
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::Deserialize;
+
+use crate::{RecordType, Side};
+
+/// All record types that are synced.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct World {
+    /// By name.
+    #[serde(rename = "type")]
+    pub types: Vec<TypeSpec>,
+}
+
+/// One record type.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TypeSpec {
+    /// SuiteQL name in lower case: `customer`, `item`, `salesorder`.
+    pub name: RecordType,
+    /// Where NetSuite keeps it.
+    pub netsuite: NetsuiteTable,
+    /// Where the tenant keeps it.
+    pub suitex: SuitexTable,
+    /// When one side deletes what the other edits.
+    pub delete_policy: DeletePolicy,
+    /// How far a conflict locks.
+    #[serde(default)]
+    pub lock: LockScope,
+    /// Fields that together name one thing in the world (semantics §2.8); empty = never adopt by match.
+    #[serde(default)]
+    pub match_on: Vec<String>,
+    /// Body fields and sublists.
+    #[serde(rename = "field")]
+    pub fields: Vec<FieldSpec>,
+}
+
+/// Where NetSuite keeps a type.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetsuiteTable {
+    /// SuiteQL table: `customer`, `item`, `transaction`.
+    pub table: String,
+    /// A further condition, e.g. `type = 'SalesOrd'`.
+    #[serde(default)]
+    pub filter: Option<String>,
+    /// Custom field that holds our stamp `rid:n`.
+    pub stamp_field: String,
+    /// REST record name: `customer`, `inventoryItem`, `salesOrder`.
+    pub rest: String,
+    /// `deletedrecord.type` of the type's deletions.
+    pub deleted_type: String,
+}
+
+/// Where a tenant keeps a type.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuitexTable {
+    /// Schema-qualified table.
+    pub table: String,
+    /// Primary key column.
+    #[serde(default = "id_column")]
+    pub id: String,
+    /// Column that every change raises.
+    #[serde(default = "version_column")]
+    pub version: String,
+}
+
+fn id_column() -> String {
+    "id".to_owned()
+}
+
+fn version_column() -> String {
+    "row_version".to_owned()
+}
+
+/// One field.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct FieldSpec {
+    /// NetSuite's name, which is the canonical one.
+    pub name: String,
+    /// Column of the tenant's table; for a sublist its table.
+    pub column: String,
+    /// Shape and rules of the value.
+    #[serde(flatten)]
+    pub kind: Kind,
+    /// Who wins when both sides changed.
+    #[serde(default)]
+    pub policy: Policy,
+    /// Atomic group: diffed and decided as one value.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// The side on which only reading is possible; it is then the authority for the value.
+    #[serde(default)]
+    pub read_only: Option<Side>,
+    /// The side that accepts the value only when the record is created.
+    #[serde(default)]
+    pub create_only: Option<Side>,
+}
+
+/// Shape of a value.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Kind {
+    /// A checkbox; missing = false.
+    Bool,
+    /// A whole number that is counted with.
+    Integer,
+    /// An exact decimal.
+    Decimal {
+        /// Digits after the point, 0 to 12.
+        scale: u32,
+    },
+    /// Text in NFC with LF line ends.
+    Text {
+        /// Longest length in characters; longer text is refused.
+        #[serde(default = "text_limit")]
+        max: usize,
+        /// Keep trailing spaces (NetSuite trims).
+        #[serde(default)]
+        keep_trailing: bool,
+    },
+    /// `YYYY-MM-DD`.
+    Date,
+    /// UTC, whole seconds.
+    DateTime,
+    /// Another synced record.
+    Reference {
+        /// Its type.
+        to: RecordType,
+    },
+    /// A set of ids.
+    Set,
+    /// A sublist.
+    Lines(Box<LinesSpec>),
+}
+
+fn text_limit() -> usize {
+    4000
+}
+
+/// A sublist.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct LinesSpec {
+    /// NetSuite's sublist id: `item`.
+    pub sublist: String,
+    /// Primary key column of the line table.
+    pub id: String,
+    /// Column naming the parent.
+    pub parent: String,
+    /// When one side deletes a line the other edits.
+    pub line_delete_policy: DeletePolicy,
+    /// Line fields that name a line where ids do not (business key).
+    #[serde(default)]
+    pub match_on: Vec<String>,
+    /// The line's fields.
+    pub line: Vec<FieldSpec>,
+}
+
+/// When one side deletes what the other edits (semantics §2.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeletePolicy {
+    /// It goes; unpropagated values are recorded.
+    DeleteWins,
+    /// It stays or returns; the deletion is recorded.
+    UpdateWins,
+    /// A person decides.
+    Manual,
+}
+
+/// How far a conflict locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockScope {
+    /// The whole record: nothing is folded or written until it is decided.
+    #[default]
+    Record,
+    /// The field only; the others flow.
+    Field,
+}
+
+/// Who wins when both sides changed (semantics §2.5).
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// SuiteX's value; the other is recorded.
+    SuitexWins,
+    /// NetSuite's value; the other is recorded.
+    NetsuiteWins,
+    /// The later edit; within a second NetSuite's.
+    #[default]
+    NewestWins,
+    /// A person.
+    Manual,
+    /// Sets: additions and removals of both.
+    Union,
+    /// Both increments count.
+    NumericDelta {
+        /// Lowest value allowed.
+        #[serde(default)]
+        floor: Option<Decimal>,
+        /// Highest value allowed.
+        #[serde(default)]
+        ceiling: Option<Decimal>,
+    },
+    /// The larger.
+    Max,
+    /// The smaller.
+    Min,
+    /// Both suffixes.
+    Append,
+    /// Once set it stays; every later change is undone and recorded.
+    Immutable,
+    /// Never compared, never written.
+    Ignored,
+    /// NetSuite computes it.
+    NsDerived,
+    /// SuiteX computes it.
+    SxDerived,
+}
+
+impl Policy {
+    /// The word in rows and messages.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::SuitexWins => "suitex_wins",
+            Self::NetsuiteWins => "netsuite_wins",
+            Self::NewestWins => "newest_wins",
+            Self::Manual => "manual",
+            Self::Union => "union",
+            Self::NumericDelta { .. } => "numeric_delta",
+            Self::Max => "max",
+            Self::Min => "min",
+            Self::Append => "append",
+            Self::Immutable => "immutable",
+            Self::Ignored => "ignored",
+            Self::NsDerived => "ns_derived",
+            Self::SxDerived => "sx_derived",
+        }
+    }
+
+    /// Policies under which equal changes on both sides still both count: exact attribution is needed (C1).
+    pub fn additive(&self) -> bool {
+        matches!(self, Self::NumericDelta { .. } | Self::Append)
+    }
+}
+
+impl FieldSpec {
+    /// The side whose value always stands: it computes the value, or will not take another.
+    pub fn authority(&self) -> Option<Side> {
+        match self.policy {
+            Policy::NsDerived => Some(Side::Netsuite),
+            Policy::SxDerived => Some(Side::Suitex),
+            Policy::SuitexWins
+            | Policy::NetsuiteWins
+            | Policy::NewestWins
+            | Policy::Manual
+            | Policy::Union
+            | Policy::NumericDelta { .. }
+            | Policy::Max
+            | Policy::Min
+            | Policy::Append
+            | Policy::Immutable
+            | Policy::Ignored => self.read_only,
+        }
+    }
+
+    /// May this field be written to the side, by an update (`create = false`) or a create?
+    pub fn writable(&self, side: Side, create: bool) -> bool {
+        self.policy != Policy::Ignored
+            && self.authority() != Some(side)
+            && (create || self.create_only != Some(side))
+    }
+
+    /// The sublist's rules, for a sublist.
+    pub fn lines(&self) -> Option<&LinesSpec> {
+        match &self.kind {
+            Kind::Lines(lines) => Some(lines),
+            Kind::Bool
+            | Kind::Integer
+            | Kind::Decimal { .. }
+            | Kind::Text { .. }
+            | Kind::Date
+            | Kind::DateTime
+            | Kind::Reference { .. }
+            | Kind::Set => None,
+        }
+    }
+
+    /// The type a reference points to.
+    pub fn references(&self) -> Option<&RecordType> {
+        match &self.kind {
+            Kind::Reference { to } => Some(to),
+            Kind::Bool
+            | Kind::Integer
+            | Kind::Decimal { .. }
+            | Kind::Text { .. }
+            | Kind::Date
+            | Kind::DateTime
+            | Kind::Lines(_)
+            | Kind::Set => None,
+        }
+    }
+}
+
+impl LinesSpec {
+    /// A line field by name.
+    pub fn field(&self, name: &str) -> Option<&FieldSpec> {
+        self.line.iter().find(|field| field.name == name)
+    }
+}
+
+impl TypeSpec {
+    /// A field by its canonical name.
+    pub fn field(&self, name: &str) -> Option<&FieldSpec> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
+    /// A field by canonical name or by the tenant's column, for producers that speak the tenant's words.
+    pub fn field_or_column(&self, name: &str) -> Option<&FieldSpec> {
+        self.field(name).or_else(|| self.fields.iter().find(|field| field.column == name))
+    }
+
+    /// The members of a field's atomic group, leader first; the field alone when it has none.
+    pub fn group_of(&self, field: &FieldSpec) -> Vec<&FieldSpec> {
+        match &field.group {
+            None => self.fields.iter().filter(|f| f.name == field.name).collect(),
+            Some(group) => self.fields.iter().filter(|f| f.group.as_ref() == Some(group)).collect(),
+        }
+    }
+
+    /// Does this type hold references or sublists, which deltas alone cannot resolve?
+    pub fn needs_read(&self, name: &str) -> bool {
+        self.field(name).is_none_or(|f| f.lines().is_some() || f.references().is_some())
+    }
+}
+
+/// A record-type file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// Not TOML, or a word that is not accepted.
+    #[error("the record types cannot be read: {0}")]
+    Toml(#[from] toml::de::Error),
+    /// Words that contradict each other.
+    #[error("record type {record_type}, field {field}: {reason}")]
+    Contradiction {
+        /// The type.
+        record_type: String,
+        /// The field.
+        field: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl World {
+    /// The sample world of contracts §9.
+    ///
+    /// # Panics
+    /// Never: a test reads the file that is compiled in.
+    pub fn sample() -> Self {
+        Self::parse(include_str!("sample.toml")).expect("the sample world that is compiled in is valid")
+    }
+
+    /// Reads record types from TOML and checks that they do not contradict themselves.
+    ///
+    /// # Errors
+    /// [`SpecError`] naming the type and field.
+    pub fn parse(text: &str) -> Result<Self, SpecError> {
+        let world: Self = toml::from_str(text)?;
+        for spec in &world.types {
+            for field in &spec.fields {
+                check(spec, field)?;
+            }
+        }
+        Ok(world)
+    }
+
+    /// A type by name.
+    pub fn get(&self, name: &RecordType) -> Option<&TypeSpec> {
+        self.types.iter().find(|spec| spec.name == *name)
+    }
+
+    /// Types by name, for sorted walks.
+    pub fn by_name(&self) -> BTreeMap<&RecordType, &TypeSpec> {
+        self.types.iter().map(|spec| (&spec.name, spec)).collect()
+    }
+}
+
+fn check(spec: &TypeSpec, field: &FieldSpec) -> Result<(), SpecError> {
+    let refuse = |reason: &str| {
+        Err(SpecError::Contradiction {
+            record_type: spec.name.to_string(),
+            field: field.name.clone(),
+            reason: reason.to_owned(),
+        })
+    };
+    if spec.fields.iter().filter(|f| f.name == field.name).count() > 1 {
+        return refuse("the name is used twice");
+    }
+    match (&field.policy, &field.kind) {
+        (Policy::Union, kind) if *kind != Kind::Set => refuse("the policy union needs the kind set"),
+        (Policy::NumericDelta { .. } | Policy::Max | Policy::Min, Kind::Integer | Kind::Decimal { .. }) => Ok(()),
+        (Policy::NumericDelta { .. }, _) => refuse("the policy numeric_delta needs the kind integer or decimal"),
+        (Policy::Max | Policy::Min, Kind::Date | Kind::DateTime) => Ok(()),
+        (Policy::Max | Policy::Min, _) => refuse("the policies max and min need a number, a date or a date-time"),
+        (Policy::Append, kind) if !matches!(kind, Kind::Text { .. }) => refuse("the policy append needs the kind text"),
+        _ if field.group.is_some() && spec.group_of(field).iter().any(|f| f.policy != field.policy) => {
+            refuse("all fields of an atomic group need the same policy")
+        }
+        _ if field.group.is_some() && (field.policy.additive() || field.policy == Policy::Union) => {
+            refuse("a field of an atomic group cannot be additive")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_world_is_valid_and_has_the_three_types() {
+        let names: Vec<_> = World::sample().types.iter().map(|t| t.name.to_string()).collect();
+        assert_eq!(names, ["customer", "item", "salesorder"]);
+    }
+
+    #[test]
+    fn contradictions_name_type_and_field() {
+        let text = include_str!("sample.toml").replacen("policy = \"union\"", "policy = \"append\"", 1);
+        let message = World::parse(&text).unwrap_err().to_string();
+        assert!(message.contains("customer") && message.contains("custentity_tags"), "{message}");
+    }
+}
