@@ -78,6 +78,8 @@ pub struct Head {
     pub record_seq: u64,
     /// The stamp of the last claim; stamps strictly increase per record (over both sides).
     pub last_stamp: u64,
+    /// The last fencing token given out; a step whose token is not this one any more has lost its lease.
+    pub lease_token: i64,
     /// Who may run the merge step at present.
     pub lease: Option<Lease>,
     /// Set on a provisional record whose identity turned out to be another's.
@@ -97,13 +99,11 @@ pub struct FieldMeta {
     pub edited_at: Timestamp,
 }
 
-/// A lease with its fencing token.
+/// The right to run the merge step of a record for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     /// Which process.
     pub owner: String,
-    /// The fencing token: tx B aborts when it has changed.
-    pub token: i64,
     /// When anyone may take it.
     pub until: Timestamp,
 }
@@ -184,6 +184,38 @@ pub struct Shadow {
     pub attempts: u32,
     /// The side is owed something that may be written (kept in every transaction).
     pub owed: bool,
+}
+
+impl Shadow {
+    /// Rings the bell: the side must be looked at. A newer bell always has a higher sequence, so a merge step that
+    /// began before it cannot clear it.
+    pub fn ring(&mut self, now: Timestamp, urgent: bool, must_read: bool) -> u64 {
+        self.hint_seq += 1;
+        self.dirty_seq = self.hint_seq;
+        self.dirty_since.get_or_insert(now);
+        self.last_hint_at = Some(now);
+        self.hints += 1;
+        self.urgent |= urgent;
+        self.must_read |= must_read;
+        self.dirty_seq
+    }
+
+    /// True while a doorbell is unanswered.
+    pub fn dirty(&self) -> bool {
+        self.dirty_seq != 0
+    }
+
+    /// When the merge step may take this side, were the record neither locked nor the side in flight.
+    pub fn due_at(&self, windows: &Windows) -> Option<Timestamp> {
+        let since = self.dirty_since.filter(|_| self.dirty())?;
+        if self.urgent || self.hints >= windows.max_hints {
+            return Some(since);
+        }
+        let last = self.last_hint_at.unwrap_or(since);
+        let by_window = since.checked_add(windows.window).ok()?;
+        let by_idle = last.checked_add(windows.idle).ok()?;
+        Some(by_window.min(by_idle))
+    }
 }
 
 /// One claimed write (`idempotency_keys`).
@@ -424,6 +456,58 @@ pub struct Version {
     pub decisions: BTreeMap<String, (String, String)>,
     /// When.
     pub created_at: Timestamp,
+}
+
+/// What became of an event (I8): exactly one of these, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// It led to this version.
+    Applied(u64),
+    /// A later event or read made it pointless.
+    Superseded,
+    /// The side holds what we knew already: an echo, or nothing new.
+    NoopEcho,
+    /// It led into an open conflict.
+    Conflict,
+    /// It went to the error queue.
+    Error,
+    /// It was a dead letter.
+    Dlq,
+}
+
+impl Disposition {
+    /// The word in `events.disposition`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied(_) => "applied",
+            Self::Superseded => "superseded",
+            Self::NoopEcho => "noop_echo",
+            Self::Conflict => "conflict",
+            Self::Error => "error",
+            Self::Dlq => "dlq",
+        }
+    }
+}
+
+/// How long hints are gathered before a record is looked at (semantics §2.3). Only delays a read; never combines values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// Longest wait after the first hint.
+    pub window: std::time::Duration,
+    /// Wait after the last hint.
+    pub idle: std::time::Duration,
+    /// This many hints end the wait.
+    pub max_hints: u32,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self {
+            window: std::time::Duration::from_secs(2),
+            idle: std::time::Duration::from_millis(500),
+            max_hints: 50,
+        }
+    }
 }
 
 /// A log entry: `fold(entries by record_seq)` is the head and both shadows, byte for byte (I10). Whatever was read

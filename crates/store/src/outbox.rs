@@ -1,0 +1,169 @@
+//! `sync.outbox`: everything that leaves Postgres, written in the transaction that made it necessary.
+//!
+//! `topic` is the logical topic (`events.merged`), not the broker's name for it; `ordering_key` is the record key (or a
+//! lane, when a dead letter keeps the one it came with). The relay in chassis turns both into the broker's terms.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::postgres::types::PgInterval;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool, Row};
+
+use crate::StoreError;
+
+/// The channel on which inserting rings.
+pub const CHANNEL: &str = "concord_outbox";
+/// Key of the advisory lock that makes one relay the leading one.
+const LEADER_LOCK: i64 = 0x6f75_7462_6f78;
+
+/// A message to leave with the transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRow {
+    /// Logical topic: `events.raw`, `events.merged`, `events.error` or `events.dlq`.
+    pub topic: String,
+    /// Record key or lane; `None` asks for no order.
+    pub ordering_key: Option<String>,
+    /// The payload.
+    pub payload: Vec<u8>,
+    /// Attributes, without NUL.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A row that has not been acknowledged by the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The row.
+    pub id: i64,
+    /// Logical topic.
+    pub topic: String,
+    /// Record key or lane.
+    pub ordering_key: Option<String>,
+    /// The payload.
+    pub payload: Vec<u8>,
+    /// Attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Inserts rows in order and rings [`CHANNEL`] (heard when the caller's transaction commits); returns their ids.
+pub async fn insert(conn: &mut PgConnection, rows: &[NewRow]) -> Result<Vec<i64>, StoreError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let topics: Vec<&str> = rows.iter().map(|r| r.topic.as_str()).collect();
+    let keys: Vec<Option<&str>> = rows.iter().map(|r| r.ordering_key.as_deref()).collect();
+    let payloads: Vec<&[u8]> = rows.iter().map(|r| r.payload.as_slice()).collect();
+    let attributes: Vec<Json<&BTreeMap<String, String>>> = rows.iter().map(|r| Json(&r.attributes)).collect();
+    let mut ids: Vec<i64> = sqlx::query_scalar(
+        "with inserted as (
+            insert into sync.outbox (topic, ordering_key, payload, attributes)
+            select topic, key, payload, attributes
+            from unnest($1::text[], $2::text[], $3::bytea[], $4::jsonb[]) with ordinality
+                as r (topic, key, payload, attributes, place)
+            order by place
+            returning id
+         ), rung as materialized (select pg_notify('concord_outbox', '') is null as silent)
+         select id from inserted, rung where not rung.silent",
+    )
+    .bind(topics)
+    .bind(keys)
+    .bind(payloads)
+    .bind(attributes)
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::database("insert outbox rows"))?;
+    ids.sort_unstable();
+    match ids.len() == rows.len() {
+        true => Ok(ids),
+        false => Err(StoreError::RowCount {
+            what: "insert outbox rows",
+            expected: rows.len() as u64,
+            actual: ids.len() as u64,
+        }),
+    }
+}
+
+/// Locks up to `limit` unpublished rows, lowest id first, that no other relay holds and that are at least `min_age` old.
+/// The locks live as long as the caller's transaction.
+pub async fn claim(conn: &mut PgConnection, limit: i64, min_age: Duration) -> Result<Vec<Pending>, StoreError> {
+    let microseconds = i64::try_from(min_age.as_micros()).unwrap_or(i64::MAX);
+    let rows = sqlx::query(
+        "select id, topic, ordering_key, payload, attributes from sync.outbox
+         where published_at is null and ($2 = interval '0' or created_at <= now() - $2)
+         order by id limit $1 for update skip locked",
+    )
+    .bind(limit)
+    .bind(PgInterval { months: 0, days: 0, microseconds })
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::database("claim outbox rows"))?;
+    rows.iter()
+        .map(|row| {
+            Ok(Pending {
+                id: row.try_get(0)?,
+                topic: row.try_get(1)?,
+                ordering_key: row.try_get(2)?,
+                payload: row.try_get(3)?,
+                attributes: row.try_get::<Json<BTreeMap<String, String>>, _>(4)?.0,
+            })
+        })
+        .collect::<Result<_, sqlx::Error>>()
+        .map_err(StoreError::database("read outbox row"))
+}
+
+/// Marks rows as acknowledged by the broker; every id must be there and unpublished.
+pub async fn mark_published(conn: &mut PgConnection, ids: &[i64]) -> Result<(), StoreError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let done = sqlx::query("update sync.outbox set published_at = now() where id = any($1) and published_at is null")
+        .bind(ids)
+        .execute(conn)
+        .await
+        .map_err(StoreError::database("mark outbox rows published"))?
+        .rows_affected();
+    match done == ids.len() as u64 {
+        true => Ok(()),
+        false => Err(StoreError::RowCount {
+            what: "mark outbox rows published",
+            expected: ids.len() as u64,
+            actual: done,
+        }),
+    }
+}
+
+/// Deletes up to `limit` rows that were published longer than `keep` ago; returns how many.
+pub async fn delete_published(pool: &PgPool, keep: Duration, limit: i64) -> Result<u64, StoreError> {
+    let microseconds = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+    let done = sqlx::query(
+        "delete from sync.outbox where id in (
+            select id from sync.outbox where published_at < now() - $1 order by id limit $2 for update skip locked
+         )",
+    )
+    .bind(PgInterval { months: 0, days: 0, microseconds })
+    .bind(limit)
+    .execute(pool)
+    .await
+    .map_err(StoreError::database("delete published outbox rows"))?;
+    Ok(done.rows_affected())
+}
+
+/// Ends the caller's transaction from the server's side when the relay stops answering for `limit` while it holds rows,
+/// so that a stopped process does not keep them from the others.
+pub async fn limit_idle(conn: &mut PgConnection, limit: Duration) -> Result<(), StoreError> {
+    sqlx::query("select set_config('idle_in_transaction_session_timeout', $1, true)")
+        .bind(limit.as_millis().to_string())
+        .execute(conn)
+        .await
+        .map_err(StoreError::database("limit the relay's transaction"))?;
+    Ok(())
+}
+
+/// Tries to become the leading relay on this connection, for as long as the connection lives.
+pub async fn try_lead(conn: &mut PgConnection) -> Result<bool, StoreError> {
+    sqlx::query_scalar("select pg_try_advisory_lock($1)")
+        .bind(LEADER_LOCK)
+        .fetch_one(conn)
+        .await
+        .map_err(StoreError::database("become the leading relay"))
+}

@@ -1,0 +1,276 @@
+//! The port of the core: each method is one whole transaction of the semantics over a batch of records.
+//!
+//! Shape: lock the heads in `(account, type, rid)` order → load views → the caller's pure plan → patches. The plan
+//! sees only what it is given and touches nothing else, so the same steps run over Postgres ([`crate::PgRecords`])
+//! and over the seeded world's memory, under one conformance suite.
+//!
+//! Contract of every implementation:
+//! - a method commits whole or not at all; dropping its future before the end leaves nothing behind;
+//! - while a plan runs, nobody else changes the records it was given;
+//! - what a plan returns is stored exactly: what it leaves out of a patch's lists stays as it was.
+
+use std::collections::{BTreeMap, HashMap};
+
+use async_trait::async_trait;
+use model::record::{Conflict, Disposition, Entry, Intent, Override, Record, Version, Windows};
+use model::{
+    AccountId, EventId, Fields, NativeId, Operation, RecordRef, RecordType, Rid, Side, Source, Timestamp, WriteId,
+};
+
+use crate::StoreError;
+
+/// Which records a transaction takes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pick {
+    /// Records with a dirty side whose `ready_at` has come and whose merge lease is free; skips heads locked by others.
+    DueMerge {
+        /// Accounts to serve; each gets at most `per_account`, oldest `ready_at` first.
+        accounts: Vec<AccountId>,
+        /// Limit per account.
+        per_account: usize,
+        /// The present.
+        now: Timestamp,
+    },
+    /// Records owed something on this side whose `retry_at` has come; skips heads locked by others.
+    DueWrite {
+        /// Accounts to serve.
+        accounts: Vec<AccountId>,
+        /// The side.
+        side: Side,
+        /// Limit per account.
+        per_account: usize,
+        /// The present.
+        now: Timestamp,
+    },
+    /// Records whose write in flight to this side has passed its deadline; skips heads locked by others.
+    Overdue {
+        /// Accounts to serve.
+        accounts: Vec<AccountId>,
+        /// The side.
+        side: Side,
+        /// Limit per account.
+        per_account: usize,
+        /// The present.
+        now: Timestamp,
+    },
+    /// Exactly these, waiting for their locks. Records that do not exist are left out of the views.
+    These(Vec<RecordRef>),
+}
+
+/// What a plan sees of one record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// The record.
+    pub record: Record,
+    /// Its unsettled hints, in `seq` order; empty unless asked for. At most [`MAX_PENDING`] a side.
+    pub pending: Vec<Pending>,
+}
+
+/// Unsettled hints loaded of one record at a time; the rest is settled by later steps.
+pub const MAX_PENDING: usize = 1_000;
+
+/// An unsettled hint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// Its id.
+    pub event_id: EventId,
+    /// The side it speaks of.
+    pub side: Side,
+    /// Its place among the side's doorbells.
+    pub seq: u64,
+    /// What the producer saw.
+    pub operation: Operation,
+    /// Who noticed.
+    pub source: Source,
+    /// Changed fields in canonical form (references and lines: the side's own ids).
+    pub changes: Fields,
+    /// The side's version after the change.
+    pub remote_version: Option<i64>,
+    /// Our write that caused it.
+    pub write_id: Option<WriteId>,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// When it was stored here.
+    pub received_at: Timestamp,
+}
+
+/// What a plan wants stored of one record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Patch {
+    /// The record as it shall be. Parts equal to the view's are not written.
+    pub record: Record,
+    /// Log entries appended, in `record_seq` order.
+    pub log: Vec<LogRow>,
+    /// New canonical versions.
+    pub versions: Vec<Version>,
+    /// Values lost.
+    pub overrides: Vec<Override>,
+    /// Conflicts that left `record.conflicts`, with their final status and values.
+    pub closed: Vec<(Conflict, Option<model::record::Resolution>)>,
+    /// Writes that left `record.unresolved`, with their final status.
+    pub resolved: Vec<Intent>,
+    /// Hints settled.
+    pub settled: Vec<(EventId, Disposition)>,
+    /// Messages that must leave because of this transaction (R11).
+    pub outbox: Vec<Outgoing>,
+    /// Remote writes to be audited.
+    pub audit: Vec<AuditRow>,
+}
+
+impl Patch {
+    /// A patch that stores this record and nothing else.
+    pub fn of(record: Record) -> Self {
+        Self {
+            record,
+            log: Vec::new(),
+            versions: Vec::new(),
+            overrides: Vec::new(),
+            closed: Vec::new(),
+            resolved: Vec::new(),
+            settled: Vec::new(),
+            outbox: Vec::new(),
+            audit: Vec::new(),
+        }
+    }
+}
+
+/// One row of the record's log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRow {
+    /// Its id in `events`.
+    pub event_id: EventId,
+    /// Its place in the fold.
+    pub record_seq: u64,
+    /// What happened.
+    pub entry: Entry,
+    /// When it was appended, by our clock; part of the fold's input.
+    pub at: Timestamp,
+}
+
+/// A message leaving through the outbox.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outgoing {
+    /// Logical topic: `events.raw`, `events.merged`, `events.error` or `events.dlq`; the relay knows the broker's name.
+    pub topic: &'static str,
+    /// The record key; the relay turns it into a lane.
+    pub record_key: String,
+    /// The payload.
+    pub payload: bytes::Bytes,
+    /// The attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// One remote write, for `event_audit_log`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditRow {
+    /// The write.
+    pub write_id: WriteId,
+    /// The side written to.
+    pub side: Side,
+    /// Outcome word.
+    pub outcome: &'static str,
+    /// Names of the fields written, never their values.
+    pub fields: Vec<String>,
+    /// The side's id of the record after it.
+    pub native_id: Option<NativeId>,
+    /// The remote's code when it refused.
+    pub code: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A hint on its way in (semantics §2.2).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hint {
+    /// Decides repetition.
+    pub event_id: EventId,
+    /// The rid to use should the record be new here.
+    pub new_rid: Rid,
+    /// The tenant.
+    pub account: AccountId,
+    /// The type.
+    pub record_type: RecordType,
+    /// The side `native_id` belongs to.
+    pub side: Side,
+    /// The side's id.
+    pub native_id: NativeId,
+    /// What the producer saw.
+    pub operation: Operation,
+    /// Who noticed.
+    pub source: Source,
+    /// When it happened.
+    pub occurred_at: Timestamp,
+    /// Advisory.
+    pub base_version: Option<u64>,
+    /// Changed fields in canonical form.
+    pub changes: Fields,
+    /// The side's version after the change.
+    pub remote_version: Option<i64>,
+    /// Our write that caused it.
+    pub write_id: Option<WriteId>,
+    /// Where a full snapshot lies.
+    pub full_snapshot_ref: Option<String>,
+    /// Who did it, opaque.
+    pub auth_context: Option<serde_json::Value>,
+    /// Joins the event to the producer's logs.
+    pub correlation_id: Option<String>,
+    /// Do not wait for the coalescing window.
+    pub urgent: bool,
+}
+
+/// What intake did with a hint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Intake {
+    /// Stored; the record's side is dirty.
+    Stored(RecordRef),
+    /// The event id was known: nothing changed.
+    Known,
+}
+
+/// A plan: from views in lock order to patches, by pure choice. Fewer patches than views: the rest stays as it is.
+pub type Plan<'a> = dyn FnMut(&[View]) -> Vec<Patch> + Send + 'a;
+
+/// The transactions of the core.
+#[async_trait]
+pub trait Records: Send + Sync {
+    /// Stores hints and marks their sides dirty, in one transaction. One answer per hint, in order. Hints for ids no
+    /// link knows make a provisional record (version 0). The same id twice in a batch is `Known` the second time.
+    async fn intake(&self, hints: &[Hint], now: Timestamp, windows: &Windows) -> Result<Vec<Intake>, StoreError>;
+
+    /// Locks, loads, plans, stores. Answers the number of records given to the plan. `pending`: load unsettled hints.
+    async fn transact(&self, pick: &Pick, pending: bool, plan: &mut Plan<'_>) -> Result<usize, StoreError>;
+
+    /// Records as they stand, unlocked, in the order asked for; missing ones are left out.
+    async fn views(&self, records: &[RecordRef], pending: bool) -> Result<Vec<View>, StoreError>;
+
+    /// The records native ids belong to (retired ids included); ids nobody knows are missing from the answer.
+    async fn lookup(
+        &self,
+        account: &AccountId,
+        side: Side,
+        ids: &[(RecordType, NativeId)],
+    ) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError>;
+
+    /// Current native ids of records on a side; records not (yet) there are missing from the answer.
+    async fn native_ids(
+        &self,
+        account: &AccountId,
+        side: Side,
+        rids: &[(RecordType, Rid)],
+    ) -> Result<HashMap<(RecordType, Rid), NativeId>, StoreError>;
+
+    /// Living records with this natural key (semantics §2.8), at most ten.
+    async fn candidates(
+        &self,
+        account: &AccountId,
+        record_type: &RecordType,
+        natural_key: &str,
+    ) -> Result<Vec<Rid>, StoreError>;
+
+    /// The earliest instant at which [`Pick::DueMerge`] (`side` = `None`), or [`Pick::DueWrite`] and
+    /// [`Pick::Overdue`] of the side, may find work for any of the accounts.
+    async fn next_due(&self, accounts: &[AccountId], side: Option<Side>) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The whole log of a record by `record_seq`, for replay and blame.
+    async fn log(&self, record: &RecordRef) -> Result<Vec<LogRow>, StoreError>;
+}
