@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod clock;
+pub mod envelope;
 mod error;
 mod event;
 mod ids;
@@ -9,6 +10,7 @@ pub mod record;
 mod remote;
 pub mod spec;
 mod value;
+pub mod wire;
 
 pub use clock::{Clock, Ids, ManualClock, RandomIds, SeededIds, SystemClock, Timestamp};
 pub use error::{ErrorClass, Failure};
