@@ -97,6 +97,21 @@ pub struct FieldMeta {
     pub event_id: EventId,
     /// When it was typed, in our clock.
     pub edited_at: Timestamp,
+    /// The side our value was last written to and not yet read back from: a difference there is the side's own
+    /// rewriting (trim, workflow, hook), not a person's edit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_to: Option<Side>,
+    /// Rewritings in a row, for the oscillation breaker (semantics §2.9).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rewrites: u8,
+    /// When the first of them was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewriting_since: Option<Timestamp>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the shape serde asks for
+fn is_zero(n: &u8) -> bool {
+    *n == 0
 }
 
 /// The right to run the merge step of a record for a while.

@@ -42,6 +42,8 @@ pub struct Observed {
     pub landed: Vec<WriteId>,
     /// How long before the read the record was last modified, by that side's clock.
     pub age: Option<Duration>,
+    /// The side's clock at the read, so that times in its hints can be put into ours.
+    pub clock: Option<Timestamp>,
 }
 
 /// Kind of a write.

@@ -76,6 +76,8 @@ pub struct Pending {
     pub event_id: EventId,
     /// The side it speaks of.
     pub side: Side,
+    /// The side's id it named.
+    pub native_id: NativeId,
     /// Its place among the side's doorbells.
     pub seq: u64,
     /// What the producer saw.

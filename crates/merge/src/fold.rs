@@ -1,0 +1,403 @@
+//! The fold of a log entry into a record: `(record, entry) → record, effects`. No clock, no chance, no remote: whatever
+//! was read is in the entry, so the log replayed gives the same record byte for byte (I10).
+
+use std::collections::BTreeMap;
+
+use model::record::{
+    Ack, Conflict, ConflictStatus, Entry, Existence, FieldMeta, Intent, IntentStatus, Observation, Override, Record,
+    Release, Resolution, Version, WHOLE,
+};
+use model::spec::{Policy, TypeSpec};
+use model::{EventId, Fields, Side, Timestamp, Value, WriteKind};
+
+use crate::existence::{Return, fold_absence, fold_return, forget};
+use crate::field::{Context, fold_unit, set, value};
+use crate::lines::fold_lines;
+
+/// Every so many versions the whole state is kept, so that no reading of the past folds far.
+const FULL_EVERY: u64 = 20;
+
+/// What a fold asks to be stored beside the record itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Effects {
+    /// The new canonical version, if the state, existence or conflicts changed: exactly one per entry.
+    pub version: Option<Version>,
+    /// Values lost.
+    pub overrides: Vec<Override>,
+    /// Conflicts that ended.
+    pub closed: Vec<(Conflict, Option<Resolution>)>,
+    /// Writes that ended.
+    pub resolved: Vec<Intent>,
+    /// Field → (policy, winner) where a policy decided.
+    pub decisions: BTreeMap<String, (String, String)>,
+    /// Something folded changed: the entry must be in the log. False: the entry need not be kept.
+    pub changed: bool,
+    /// A conflict was opened, moved or closed.
+    pub conflict_touched: bool,
+}
+
+impl Effects {
+    pub(crate) fn decided(&mut self, field: &str, policy: &str, winner: &str) {
+        self.decisions.insert(field.to_owned(), (policy.to_owned(), winner.to_owned()));
+    }
+}
+
+/// An entry that cannot be folded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// The conflict is closed already, or was never open.
+    #[error("conflict {0} is not open")]
+    NoSuchConflict(uuid::Uuid),
+    /// The values moved since the person saw them: the decision was about values that are no longer there (S13).
+    #[error("the conflict has moved to revision {current}; the decision was about revision {seen}")]
+    StaleResolution {
+        /// What the person saw.
+        seen: u32,
+        /// What it is now.
+        current: u32,
+    },
+}
+
+/// Folds one entry. On error the record is unchanged.
+///
+/// # Errors
+/// Only a resolution can fail, see [`FoldError`].
+pub fn fold(
+    record: &mut Record,
+    spec: &TypeSpec,
+    entry: &Entry,
+    event_id: EventId,
+    at: Timestamp,
+) -> Result<Effects, FoldError> {
+    let before = record.clone();
+    let mut fx = Effects::default();
+    let side = match entry {
+        Entry::Observation(obs) => obs.side,
+        Entry::Claim(intent) => intent.side,
+        Entry::Ack(ack) => ack.side,
+        Entry::Release(release) => release.side,
+        Entry::Resolution(_) => Side::Suitex,
+    };
+    let cx = Context { spec, side, event_id, at, first_link: false, next_version: record.head.version + 1 };
+    match entry {
+        Entry::Observation(obs) => observation(record, &cx, obs, &mut fx),
+        Entry::Claim(intent) => claim(record, intent),
+        Entry::Ack(ack) => acknowledge(record, ack, &mut fx),
+        Entry::Release(release) => let_go(record, release, &mut fx),
+        Entry::Resolution(resolution) => {
+            if let Err(error) = resolve(record, &cx, resolution, &mut fx) {
+                *record = before;
+                return Err(error);
+            }
+        }
+    }
+    conclude(record, &before, &cx, &mut fx);
+    Ok(fx)
+}
+
+/// Version, natural key, and whether anything folded moved.
+fn conclude(record: &mut Record, before: &Record, cx: &Context<'_>, fx: &mut Effects) {
+    let moved = record.head.state != before.head.state
+        || record.head.alive != before.head.alive
+        || fx.conflict_touched
+        || !fx.closed.is_empty();
+    if moved {
+        record.head.version = cx.next_version;
+        record.head.natural_key = natural_key(cx.spec, &record.head.state);
+        let full = record.head.version % FULL_EVERY == 1 || record.head.alive != before.head.alive;
+        fx.version = Some(Version {
+            version: record.head.version,
+            delta: delta(&before.head.state, &record.head.state),
+            full: full.then(|| record.head.state.clone()),
+            alive: record.head.alive,
+            event_id: cx.event_id,
+            decisions: fx.decisions.clone(),
+            created_at: cx.at,
+        });
+    }
+    for over in &mut fx.overrides {
+        // An override that moved nothing stands against the version that was there already.
+        over.version = record.head.version;
+    }
+    fx.changed = moved
+        || !fx.overrides.is_empty()
+        || record.shadows != before.shadows
+        || record.unresolved != before.unresolved
+        || record.head != before.head;
+    if fx.changed {
+        record.head.record_seq += 1;
+    }
+}
+
+fn delta(before: &Fields, after: &Fields) -> Fields {
+    let changed = after.iter().filter(|(name, new)| before.get(*name) != Some(*new));
+    let cleared = before.keys().filter(|name| !after.contains_key(*name)).map(|name| (name.clone(), Value::Null));
+    changed.map(|(name, new)| (name.clone(), new.clone())).chain(cleared).collect()
+}
+
+/// The match fields in one text; `None` while one of them is empty.
+fn natural_key(spec: &TypeSpec, state: &Fields) -> Option<String> {
+    if spec.match_on.is_empty() {
+        return None;
+    }
+    let parts: Option<Vec<&str>> = spec.match_on.iter().map(|name| state.get(name)?.as_text()).collect();
+    parts.map(|parts| parts.join("\u{1f}"))
+}
+
+fn observation(record: &mut Record, cx: &Context<'_>, obs: &Observation, fx: &mut Effects) {
+    attribute(record, obs, fx);
+    if !obs.exists {
+        fold_absence(record, cx, fx);
+        return;
+    }
+    // Asked only now: a create of ours that this read found landed gives the side a base.
+    let first_link = record.shadows[cx.side].exists != Existence::Yes && record.head.version > 0;
+    let cx = &Context { first_link, ..*cx };
+    let born = record.head.version == 0;
+    let returned = record.shadows[cx.side].exists == Existence::Deleted && !record.head.alive && !born;
+    let shadow = &mut record.shadows[cx.side];
+    shadow.exists = Existence::Yes;
+    shadow.token = obs.token.or(shadow.token);
+    shadow.stamp = shadow.stamp.max(obs.stamp.unwrap_or(0));
+    shadow.complete |= obs.complete;
+    if obs.native_id.is_some() {
+        shadow.native_id.clone_from(&obs.native_id);
+    }
+    for (field, ids) in &obs.line_ids {
+        shadow.line_ids.insert(field.clone(), ids.clone());
+    }
+    if born || returned {
+        record.head.alive = true;
+    }
+    let edits = edits(cx.spec, &record.shadows[cx.side].state, &obs.fields);
+    if !record.head.alive && !edits.is_empty() {
+        match fold_return(record, cx, &edits, fx) {
+            Return::Alive => {}
+            Return::OnlyShadow => {
+                for (name, seen) in edits {
+                    set(&mut record.shadows[cx.side].state, &name, seen);
+                }
+                return;
+            }
+        }
+    }
+    fold_fields(record, cx, obs, fx);
+}
+
+/// Fields in which the side differs from its own shadow: what was edited there.
+fn edits(spec: &TypeSpec, base: &Fields, seen: &Fields) -> Fields {
+    seen.iter()
+        .filter(|(name, _)| spec.field(name).is_some_and(|f| f.policy != Policy::Ignored))
+        .filter(|(name, seen)| value(base, name) != **seen)
+        .map(|(name, seen)| (name.clone(), seen.clone()))
+        .collect()
+}
+
+fn fold_fields(record: &mut Record, cx: &Context<'_>, obs: &Observation, fx: &mut Effects) {
+    for field in cx.spec.fields.iter().filter(|f| f.policy != Policy::Ignored) {
+        let edited_at = obs.edited_at(&field.name).unwrap_or(cx.at);
+        match (field.lines(), obs.fields.get(&field.name)) {
+            (Some(spec), Some(seen)) => {
+                let empty = model::Lines::new();
+                fold_lines(record, cx, field, spec, seen.as_lines().unwrap_or(&empty), edited_at, fx);
+            }
+            (Some(_), None) => {}
+            (None, _) => {
+                let members = cx.spec.group_of(field);
+                let leads = members.first().is_some_and(|first| first.name == field.name);
+                if leads && members.iter().any(|f| obs.fields.contains_key(&f.name)) {
+                    fold_unit(record, cx, &members, &obs.fields, edited_at, fx);
+                }
+            }
+        }
+    }
+}
+
+/// Own writes first (R4): those the read found landed, in stamp order; and an absent record lands a delete of ours.
+fn attribute(record: &mut Record, obs: &Observation, fx: &mut Effects) {
+    let landed = |intent: &Intent| {
+        intent.side == obs.side
+            && (obs.landed.contains(&intent.write_id) || (!obs.exists && intent.kind == WriteKind::Delete))
+    };
+    let mut ids: Vec<_> = record.unresolved.iter().filter(|i| landed(i)).map(|i| (i.stamp, i.write_id)).collect();
+    ids.sort_unstable();
+    for (_, write_id) in ids {
+        let ack = Ack {
+            write_id,
+            side: obs.side,
+            token: None,
+            native_id: obs.native_id.clone(),
+            line_ids: model::LineIds::new(),
+        };
+        acknowledge(record, &ack, fx);
+    }
+}
+
+fn claim(record: &mut Record, intent: &Intent) {
+    record.head.last_stamp = intent.stamp;
+    let shadow = &mut record.shadows[intent.side];
+    shadow.inflight = Some(intent.write_id);
+    shadow.epoch += 1;
+    record.unresolved.push(intent.clone());
+}
+
+/// A write landed: the shadow takes its values, older writes to the side can land no more.
+fn acknowledge(record: &mut Record, ack: &Ack, fx: &mut Effects) {
+    let Some(at) = record.unresolved.iter().position(|intent| intent.write_id == ack.write_id) else { return };
+    let mut intent = record.unresolved.remove(at);
+    let shadow = &mut record.shadows[intent.side];
+    match intent.kind {
+        WriteKind::Create => {
+            shadow.exists = Existence::Yes;
+            shadow.complete = false;
+            shadow.generation = intent.generation;
+            shadow.state = Fields::new();
+            shadow.line_ids = model::LineIds::new();
+            apply_changes(&mut shadow.state, &intent.changes);
+        }
+        WriteKind::Update => apply_changes(&mut shadow.state, &intent.changes),
+        WriteKind::Delete => forget(record, intent.side),
+    }
+    let shadow = &mut record.shadows[intent.side];
+    if intent.kind != WriteKind::Delete {
+        shadow.native_id = ack.native_id.clone().or(shadow.native_id.take());
+        shadow.token = ack.token.or(shadow.token);
+        shadow.stamp = shadow.stamp.max(intent.stamp);
+        for (field, ids) in &ack.line_ids {
+            shadow.line_ids.entry(field.clone()).or_default().extend(ids.clone());
+        }
+    }
+    if shadow.inflight == Some(intent.write_id) {
+        shadow.inflight = None;
+    }
+    shadow.epoch += 1;
+    for name in intent.changes.keys() {
+        if let Some(meta) = record.head.meta.get_mut(name) {
+            meta.written_to = Some(intent.side);
+        }
+    }
+    let (older, rest): (Vec<_>, Vec<_>) =
+        record.unresolved.drain(..).partition(|other| other.side == intent.side && other.stamp < intent.stamp);
+    record.unresolved = rest;
+    for mut other in older {
+        other.status = IntentStatus::Fenced;
+        if record.shadows[intent.side].inflight == Some(other.write_id) {
+            record.shadows[intent.side].inflight = None;
+        }
+        fx.resolved.push(other);
+    }
+    intent.status = IntentStatus::Acked;
+    fx.resolved.push(intent);
+}
+
+/// Writes changes over a shadow; changed lines are merged line by line.
+fn apply_changes(state: &mut Fields, changes: &Fields) {
+    for (name, change) in changes {
+        match (change, state.get(name)) {
+            (Value::Lines(changed), held) => {
+                let mut lines = held.and_then(Value::as_lines).cloned().unwrap_or_default();
+                for (key, line) in changed {
+                    match line {
+                        None => {
+                            lines.remove(key);
+                        }
+                        Some(fields) => {
+                            let mut line = lines.remove(key).flatten().unwrap_or_default();
+                            for (field, value) in fields {
+                                set(&mut line, field, value.clone());
+                            }
+                            lines.insert(key.clone(), Some(line));
+                        }
+                    }
+                }
+                set(state, name, if lines.is_empty() { Value::Null } else { Value::Lines(lines) });
+            }
+            (value, _) => set(state, name, value.clone()),
+        }
+    }
+}
+
+/// A write ended without landing, or nobody knows: an unknown one stays attributable until fenced (C10).
+fn let_go(record: &mut Record, release: &Release, fx: &mut Effects) {
+    let Some(at) = record.unresolved.iter().position(|intent| intent.write_id == release.write_id) else { return };
+    if release.outcome == IntentStatus::Unknown {
+        record.unresolved[at].status = IntentStatus::Unknown;
+    } else {
+        let mut intent = record.unresolved.remove(at);
+        intent.status = release.outcome;
+        fx.resolved.push(intent);
+    }
+    let shadow = &mut record.shadows[release.side];
+    if shadow.inflight == Some(release.write_id) {
+        shadow.inflight = None;
+    }
+    shadow.epoch += 1;
+}
+
+fn resolve(record: &mut Record, cx: &Context<'_>, resolution: &Resolution, fx: &mut Effects) -> Result<(), FoldError> {
+    let at = record
+        .conflicts
+        .iter()
+        .position(|conflict| conflict.conflict_id == resolution.conflict_id)
+        .ok_or(FoldError::NoSuchConflict(resolution.conflict_id))?;
+    if record.conflicts[at].rev != resolution.rev {
+        return Err(FoldError::StaleResolution { seen: resolution.rev, current: record.conflicts[at].rev });
+    }
+    let mut conflict = record.conflicts.remove(at);
+    record.locks.retain(|lock| lock.conflict_id != Some(conflict.conflict_id));
+    conflict.status = ConflictStatus::Resolved;
+    let lost = |field: &str, value: Value, side: Side, winner: Value| Override {
+        field: field.to_owned(),
+        losing_value: value,
+        losing_side: side,
+        winning_value: winner,
+        policy: "resolved".to_owned(),
+        version: cx.next_version,
+        event_id: cx.event_id,
+    };
+    for side in Side::BOTH {
+        let seen = match side {
+            Side::Suitex => &conflict.suitex,
+            Side::Netsuite => &conflict.netsuite,
+        };
+        match (seen, &resolution.values) {
+            (None, Some(_)) => fx.overrides.push(lost(WHOLE, Value::text("deleted"), side, Value::Null)),
+            (Some(seen), values) => {
+                let empty = Fields::new();
+                let stands = values.as_ref().unwrap_or(&empty);
+                for (name, value) in seen.iter().filter(|(name, v)| stands.get(*name) != Some(*v)) {
+                    fx.overrides.push(lost(name, value.clone(), side, crate::field::value(stands, name)));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+    match &resolution.values {
+        None => record.head.alive = false,
+        Some(values) => {
+            record.head.alive = true;
+            let names: Vec<String> = if conflict.field == WHOLE {
+                cx.spec.fields.iter().map(|f| f.name.clone()).filter(|name| values.contains_key(name)).collect()
+            } else {
+                cx.spec.field(&conflict.field).map_or_else(
+                    || vec![conflict.field.clone()],
+                    |field| cx.spec.group_of(field).iter().map(|f| f.name.clone()).collect(),
+                )
+            };
+            for name in names {
+                set(&mut record.head.state, &name, value(values, &name));
+                let meta = FieldMeta {
+                    side: None,
+                    event_id: cx.event_id,
+                    edited_at: cx.at,
+                    written_to: None,
+                    rewrites: 0,
+                    rewriting_since: None,
+                };
+                record.head.meta.insert(name, meta);
+            }
+        }
+    }
+    fx.closed.push((conflict, Some(resolution.clone())));
+    Ok(())
+}

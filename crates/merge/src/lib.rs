@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod existence;
+mod field;
+mod fold;
+mod lines;
+pub mod normal;
+mod owed;
+mod policy;
+mod schedule;
+
+pub use fold::{Effects, FoldError, fold};
+pub use lines::key_lines;
+pub use owed::{Owed, owed};
+pub use policy::OSCILLATION_WINDOW;
+pub use schedule::settle_columns;
