@@ -1,0 +1,65 @@
+# Two commands for a newcomer: `make run` and `make test`. Both set up what is missing (.ci/setup says what).
+# Everything here is a short line over cargo or the `concord` program; there is no logic to read.
+
+SHELL := /bin/sh
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+# The folder of the Postgres programs, for the stack and for the tests.
+POSTGRES = CONCORD_PG_BIN="$$(.ci/setup --pg-bin)"
+STATE_DIR ?= .concord
+SEED ?= 1
+ARGS ?=
+
+.PHONY: help run test check bench sim mutants db clean setup bins fast slow
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: setup bins ## Set up, build, start the whole suite with a story and gentle traffic (ARGS="--headless --accounts 3")
+	$(POSTGRES) exec target/debug/concord dev --state-dir $(STATE_DIR) $(ARGS)
+
+test: setup check bins fast slow ## Set up and run every test: checks, pure tests, database tests, the suite end to end
+
+check: ## Format, lints, documentation, dependency rules, pure tests: needs no server
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	cargo test --quiet --locked -p concord --test architecture
+	cargo test --quiet --locked -p model -p merge
+
+bench: setup ## Throughput and latency, beside their ceilings (minutes; see crates/concord/README.md)
+	cargo build --release --workspace --bins --locked
+	$(POSTGRES) target/release/concord bench pipeline $(ARGS)
+	$(POSTGRES) target/release/concord bench latency $(ARGS)
+
+sim: ## Seeded worlds over the real services: SEED=7 repeats one run
+	cargo build --release --locked -p concord --bin concord
+	target/release/concord sim --seed $(SEED) $(ARGS)
+
+mutants: ## Named mutations of the core, each of which must be caught by the seeded worlds
+	cargo build --release --locked -p concord --bin concord
+	target/release/concord sim --mutations $(ARGS)
+
+db: ## A psql session on the running stack's database
+	@"$$(.ci/setup --pg-bin)/psql" "$$(sed -n 's/^ *"database_url": "\(postgres:[^"]*\/concord\)",*$$/\1/p' $(STATE_DIR)/dev.json)"
+
+clean: ## Remove what was built, and the stack's state
+	@[ ! -e $(STATE_DIR)/dev.json ] || { echo "a stack runs in $(STATE_DIR): stop it first"; exit 1; }
+	rm -rf target $(STATE_DIR)
+
+setup:
+	@.ci/setup
+
+bins:
+	cargo build --workspace --bins --locked
+
+# The quick ones first, so that a mistake shows early; the end-to-end tests have the machine to themselves.
+fast:
+	@if cargo nextest --version >/dev/null 2>&1; then set -x; \
+	  $(POSTGRES) cargo nextest run --workspace --locked --no-fail-fast -E 'not binary(end_to_end)'; \
+	else set -x; \
+	  $(POSTGRES) cargo test --workspace --locked --no-fail-fast -- --skip end_to_end; \
+	fi
+
+slow:
+	$(POSTGRES) cargo test --locked -p concord --test end_to_end -- --test-threads 1 --nocapture
