@@ -160,7 +160,7 @@ pub async fn limit_idle(conn: &mut PgConnection, limit: Duration) -> Result<(), 
 }
 
 /// Tries to become the leading relay on this connection, for as long as the connection lives.
-pub async fn try_lead(conn: &mut PgConnection) -> Result<bool, StoreError> {
+pub async fn try_lead(conn: impl sqlx::PgExecutor<'_>) -> Result<bool, StoreError> {
     sqlx::query_scalar("select pg_try_advisory_lock($1)")
         .bind(LEADER_LOCK)
         .fetch_one(conn)

@@ -1,0 +1,183 @@
+//! The accounts this process serves: where their NetSuite and SuiteX are, and the secrets to reach them.
+//!
+//! Read from the TOML file named by `CONCORD_ACCOUNTS`; without one, a single account from the `NETSUITE_*` settings.
+//! A secret in the file is a reference: `{ file = "…" }`, `{ env = "…" }` or, for a laptop, `{ value = "…" }`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use model::AccountId;
+use secrecy::SecretString;
+
+use crate::settings::{SettingError, Settings};
+
+mod file;
+mod single;
+
+/// RESTlet scripts, as deployed by `deploy/` of this repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scripts {
+    /// `script` of the query RESTlet, default `customscript_concord_query`.
+    pub query_script: String,
+    /// `deploy` of the query RESTlet, default `customdeploy_concord_query`.
+    pub query_deploy: String,
+    /// `script` of the write RESTlet, default `customscript_concord_write`.
+    pub write_script: String,
+    /// `deploy` of the write RESTlet, default `customdeploy_concord_write`.
+    pub write_deploy: String,
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self {
+            query_script: "customscript_concord_query".into(),
+            query_deploy: "customdeploy_concord_query".into(),
+            write_script: "customscript_concord_write".into(),
+            write_deploy: "customdeploy_concord_write".into(),
+        }
+    }
+}
+
+/// OAuth 2.0 client credentials with a certificate.
+#[derive(Debug, Clone)]
+pub struct OAuth2Settings {
+    /// The integration's client id.
+    pub client_id: String,
+    /// The id NetSuite gave the uploaded certificate.
+    pub certificate_id: String,
+    /// The private key, PEM.
+    pub private_key: SecretString,
+}
+
+/// Token-based authentication (OAuth 1.0a).
+#[derive(Debug, Clone)]
+pub struct TbaSettings {
+    /// The realm: the account id in its upper-case spelling.
+    pub realm: String,
+    /// Consumer key of the integration.
+    pub consumer_key: String,
+    /// Consumer secret.
+    pub consumer_secret: SecretString,
+    /// Token id.
+    pub token_id: String,
+    /// Token secret.
+    pub token_secret: SecretString,
+}
+
+/// How requests to NetSuite are authenticated.
+#[derive(Debug, Clone)]
+pub enum NetsuiteAuth {
+    /// `auth = "oauth2"`.
+    OAuth2(OAuth2Settings),
+    /// `auth = "tba"`.
+    Tba(TbaSettings),
+}
+
+/// Where an account's NetSuite is.
+#[derive(Debug, Clone)]
+pub struct NetsuiteSettings {
+    /// Host root of SuiteTalk REST, without trailing slash; paths `/services/rest/…` follow.
+    pub rest_url: String,
+    /// The RESTlet base, without query: `script` and `deploy` are added.
+    pub restlet_url: String,
+    /// The OAuth 2.0 token endpoint.
+    pub token_url: String,
+    /// The credentials.
+    pub auth: NetsuiteAuth,
+    /// The RESTlets.
+    pub scripts: Scripts,
+    /// Most requests at once, all processes together; default 5.
+    pub concurrency_limit: u32,
+}
+
+/// One account.
+#[derive(Debug, Clone)]
+pub struct AccountSettings {
+    /// The account.
+    pub id: AccountId,
+    /// True while nothing may be written to either side.
+    pub suspended: bool,
+    /// Its NetSuite.
+    pub netsuite: NetsuiteSettings,
+    /// The tenant database of its SuiteX; None when only NetSuite is mirrored.
+    pub suitex_database_url: Option<SecretString>,
+    /// Secrets that sign requests to ingest; several while one is being replaced. Empty: ingest refuses the account.
+    pub ingest_secrets: Vec<SecretString>,
+}
+
+/// All accounts, by id.
+#[derive(Debug, Clone, Default)]
+pub struct Accounts {
+    by_id: BTreeMap<AccountId, Arc<AccountSettings>>,
+}
+
+impl Accounts {
+    /// Reads the file named by `CONCORD_ACCOUNTS`, or the single account of the `NETSUITE_*` settings, or none.
+    pub fn from_settings(settings: &Settings) -> Result<Self, SettingError> {
+        match settings.path("CONCORD_ACCOUNTS") {
+            Some(path) => file::read(settings, &path),
+            None => Ok(single::read(settings)?.into_iter().collect()),
+        }
+    }
+
+    /// Reads an accounts file from its text; paths of secrets are relative to `folder`.
+    pub fn from_toml(settings: &Settings, text: &str, folder: &Path) -> Result<Self, SettingError> {
+        file::parse(settings, text, folder)
+    }
+
+    /// The account, if this process serves it.
+    pub fn get(&self, id: &AccountId) -> Option<&Arc<AccountSettings>> {
+        self.by_id.get(id)
+    }
+
+    /// All accounts in id order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<AccountSettings>> {
+        self.by_id.values()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+}
+
+impl FromIterator<AccountSettings> for Accounts {
+    fn from_iter<I: IntoIterator<Item = AccountSettings>>(accounts: I) -> Self {
+        Self { by_id: accounts.into_iter().map(|account| (account.id.clone(), Arc::new(account))).collect() }
+    }
+}
+
+/// Drops a trailing `/services/rest` and slashes (contracts §11).
+fn host_root(name: &str, url: &str) -> Result<String, SettingError> {
+    let url = http_url(name, url)?;
+    Ok(url.trim_end_matches('/').trim_end_matches("/services/rest").trim_end_matches('/').to_owned())
+}
+
+fn http_url<'u>(name: &str, url: &'u str) -> Result<&'u str, SettingError> {
+    let parsed = reqwest::Url::parse(url).ok().filter(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
+    match parsed {
+        Some(_) => Ok(url),
+        None => Err(SettingError::wrong(name, url, "an http(s) URL")),
+    }
+}
+
+/// NetSuite's smallest account-wide concurrency limit.
+const DEFAULT_CONCURRENCY: u32 = 5;
+/// More than any NetSuite account has.
+const MAX_CONCURRENCY: u32 = 500;
+
+/// The token endpoint beside a REST host.
+fn default_token_url(rest_url: &str) -> String {
+    format!("{rest_url}/services/rest/auth/oauth2/v1/token")
+}
+
+/// A RESTlet's URL without its query.
+fn restlet_base(url: &str) -> String {
+    url.split(['?', '#']).next().unwrap_or(url).to_owned()
+}
