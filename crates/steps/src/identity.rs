@@ -1,0 +1,115 @@
+//! Whose record is it? Decided by the first observation, never by a hint (semantics §2.2, §2.8): our external id,
+//! inbox row or stamp names the record; else the type's match rule; else the provisional record becomes real.
+
+use std::collections::HashMap;
+
+use model::record::{Disposition, Record};
+use model::{RecordRef, Rid, Side};
+use store::records::{Patch, Pick, View};
+
+use crate::core::{Core, StepError};
+use crate::gather::Gathered;
+use crate::merging::Ticket;
+
+/// Moves provisional records that turned out to be others'. Their tickets are dropped: the other record is dirty now
+/// and will be read by a step of its own.
+pub(crate) async fn adopt(core: &Core<'_>, tickets: &mut Vec<Ticket>, gathered: &mut Gathered) -> Result<(), StepError> {
+    let mut moves: Vec<(RecordRef, Side, Rid)> = Vec::new();
+    for ticket in tickets.iter().filter(|t| t.view.record.head.version == 0) {
+        let key = &ticket.view.record.key;
+        for cap in &ticket.caps {
+            let Some(read) = gathered.get(key, cap.side).filter(|read| read.observed.exists) else { continue };
+            if let Some(rid) = identify(core, &ticket.view.record, cap.side, read).await? {
+                moves.push((key.clone(), cap.side, rid));
+            }
+        }
+    }
+    for (key, side, rid) in moves {
+        let into = RecordRef { rid, ..key.clone() };
+        let mut pair = vec![key.clone(), into.clone()];
+        pair.sort_unstable();
+        let mut moved = false;
+        let mut plan = |views: &[View]| move_into(core, views, &key, &into, side, &mut moved);
+        core.records.transact(&Pick::These(pair), true, &mut plan).await?;
+        if moved {
+            tickets.retain(|ticket| ticket.view.record.key != key);
+        }
+    }
+    Ok(())
+}
+
+/// The record this one really is, if it is another.
+async fn identify(
+    core: &Core<'_>,
+    record: &Record,
+    side: Side,
+    read: &crate::gather::Read,
+) -> Result<Option<Rid>, StepError> {
+    let observed = &read.observed;
+    let marked = observed.external_rid.or(observed.stamp.map(|(rid, _)| rid)).filter(|rid| *rid != record.key.rid);
+    if let Some(rid) = marked {
+        let other = RecordRef { rid, ..record.key.clone() };
+        let views = core.records.views(std::slice::from_ref(&other), false).await?;
+        // Make Copy carries the stamp of a record that lives under another id: not ours to follow (S21).
+        let fits = |view: &View| {
+            let theirs = &view.record.shadows[side].native_id;
+            theirs.is_none() || *theirs == observed.native_id
+        };
+        return Ok(views.first().filter(|view| fits(view)).map(|_| rid));
+    }
+    let Some(spec) = core.spec(&record.key.record_type).filter(|spec| !spec.match_on.is_empty()) else { return Ok(None) };
+    let parts: Option<Vec<&str>> = spec.match_on.iter().map(|name| observed.fields.get(name)?.as_text()).collect();
+    let Some(natural_key) = parts.map(|parts| parts.join("\u{1f}")) else { return Ok(None) };
+    let candidates = core.records.candidates(&record.key.account, &record.key.record_type, &natural_key).await?;
+    let keys: Vec<RecordRef> = candidates
+        .into_iter()
+        .filter(|rid| *rid != record.key.rid)
+        .map(|rid| RecordRef { rid, ..record.key.clone() })
+        .collect();
+    let views = core.records.views(&keys, false).await?;
+    let free: Vec<Rid> = views
+        .iter()
+        .filter(|view| view.record.head.alive && view.record.head.merged_into.is_none())
+        .filter(|view| view.record.shadows[side].native_id.is_none())
+        .filter(|view| !view.record.unresolved.iter().any(|intent| intent.side == side))
+        .map(|view| view.record.key.rid)
+        .collect();
+    // Exactly one candidate is adopted; of several a person must choose, and until then they stay apart.
+    Ok(match free.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    })
+}
+
+/// The link, the hints and the dirty mark of a provisional record move to the real one; both heads are locked.
+fn move_into(core: &Core<'_>, views: &[View], from: &RecordRef, into: &RecordRef, side: Side, moved: &mut bool) -> Vec<Patch> {
+    let by_key: HashMap<&RecordRef, &View> = views.iter().map(|view| (&view.record.key, view)).collect();
+    let (Some(source), Some(target)) = (by_key.get(from), by_key.get(into)) else { return Vec::new() };
+    let Some(spec) = core.spec(&from.record_type) else { return Vec::new() };
+    if source.record.head.version != 0 || source.record.head.merged_into.is_some() {
+        return Vec::new();
+    }
+    let native = source.record.shadows[side].native_id.clone();
+    let taken = &target.record.shadows[side].native_id;
+    if taken.is_some() && *taken != native {
+        return Vec::new();
+    }
+    let now = core.clock.now();
+    let mut gone = Patch::of(source.record.clone());
+    gone.record.head.merged_into = Some(into.rid);
+    gone.record.head.lease = None;
+    for shadow in [&mut gone.record.shadows.suitex, &mut gone.record.shadows.netsuite] {
+        shadow.native_id = None;
+        shadow.dirty_seq = 0;
+        shadow.dirty_since = None;
+    }
+    gone.settled = source.pending.iter().map(|hint| (hint.event_id, Disposition::Superseded)).collect();
+    core.settle(&mut gone.record, spec, now);
+    let mut real = Patch::of(target.record.clone());
+    let shadow = &mut real.record.shadows[side];
+    shadow.native_id = native;
+    shadow.ring(now, true, true);
+    core.settle(&mut real.record, spec, now);
+    *moved = true;
+    vec![gone, real]
+}

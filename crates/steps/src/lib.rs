@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod core;
+mod gather;
+mod identity;
+mod intake;
+mod merging;
+mod observe;
+mod recover;
+mod resolve;
+mod ring;
+mod settle;
+mod write;
+
+pub use core::{Core, Settings, StepError};
+pub use intake::{intake, to_hint};
+pub use merging::{Merged, merge_step};
+pub use recover::{Recovered, recover_step};
+pub use resolve::{Choice, ResolveError, ResolveRequest, lock_record, resolve, ring_records, unlock};
+pub use write::{Written, write_step};

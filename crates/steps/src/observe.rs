@@ -1,0 +1,186 @@
+//! From what a side answered to what the fold understands: references become rids, lines get their keys, edit times
+//! come into our clock.
+
+use std::collections::{BTreeMap, HashMap};
+
+use merge::key_lines;
+use model::record::{Observation, Record};
+use model::spec::{FieldSpec, TypeSpec};
+use model::{EventId, Fields, LineIds, NativeId, Observed, RecordType, Rid, Side, Timestamp, Value};
+use store::records::Pending;
+
+/// A side's ids of referenced records → rids.
+pub(crate) type References = HashMap<(RecordType, NativeId), Rid>;
+
+/// Every reference among these values, by the side's own ids.
+pub(crate) fn references(spec: &TypeSpec, fields: &Fields, found: &mut Vec<(RecordType, NativeId)>) {
+    each_reference(&spec.fields, fields, &mut |to, id| {
+        if let Ok(id) = NativeId::parse(id) {
+            found.push((to.clone(), id));
+        }
+    });
+}
+
+/// Visits the references among these values.
+pub(crate) fn each_reference(specs: &[FieldSpec], fields: &Fields, visit: &mut dyn FnMut(&RecordType, &str)) {
+    for spec in specs {
+        let Some(value) = fields.get(&spec.name) else { continue };
+        if let (Some(to), Value::Text(id)) = (spec.references(), value) {
+            visit(to, id);
+        }
+        if let (Some(lines), Value::Lines(held)) = (spec.lines(), value) {
+            for line in held.values().flatten() {
+                each_reference(&lines.line, line, visit);
+            }
+        }
+    }
+}
+
+/// The same values with every reference replaced; `None` names the first reference that has no counterpart.
+pub(crate) fn map_references(
+    specs: &[FieldSpec],
+    fields: &Fields,
+    map: &dyn Fn(&RecordType, &str) -> Option<String>,
+) -> Result<Fields, (RecordType, String)> {
+    let mut mapped = Fields::new();
+    for (name, value) in fields {
+        let spec = specs.iter().find(|spec| spec.name == *name);
+        let new = match (spec.and_then(FieldSpec::references), spec.and_then(FieldSpec::lines), value) {
+            (Some(to), _, Value::Text(id)) => Value::Text(map(to, id).ok_or_else(|| (to.clone(), id.clone()))?),
+            (_, Some(lines), Value::Lines(held)) => {
+                let mut out = model::Lines::new();
+                for (key, line) in held {
+                    let line = line.as_ref().map(|line| map_references(&lines.line, line, map)).transpose()?;
+                    out.insert(key.clone(), line);
+                }
+                Value::Lines(out)
+            }
+            (_, _, value) => value.clone(),
+        };
+        mapped.insert(name.clone(), new);
+    }
+    Ok(mapped)
+}
+
+/// What was seen, beside what it answers.
+pub(crate) struct Seen<'a> {
+    pub(crate) side: Side,
+    pub(crate) observed: &'a Observed,
+    /// When the read began, by our clock.
+    pub(crate) read_at: Timestamp,
+    pub(crate) references: &'a References,
+    /// The hints this observation answers.
+    pub(crate) hints: &'a [&'a Pending],
+}
+
+/// The observation as the fold takes it. A reference nobody could resolve stays unknown: the field is left out.
+pub(crate) fn observation(record: &Record, spec: &TypeSpec, seen: &Seen<'_>) -> Observation {
+    let observed = seen.observed;
+    let mut fields = Fields::new();
+    let mut line_ids = LineIds::new();
+    let map = |to: &RecordType, id: &str| {
+        let id = NativeId::parse(id).ok()?;
+        seen.references.get(&(to.clone(), id)).map(ToString::to_string)
+    };
+    for (name, value) in &observed.fields {
+        let single: Fields = [(name.clone(), value.clone())].into();
+        let Ok(mut mapped) = map_references(&spec.fields, &single, &map) else { continue };
+        let value = mapped.remove(name).unwrap_or_default();
+        let value = match (spec.field(name).and_then(FieldSpec::lines), value) {
+            (Some(lines), value) => {
+                let known = record.shadows[seen.side].line_ids.get(name).cloned().unwrap_or_default();
+                let canonical = record.head.state.get(name).cloned().unwrap_or_default();
+                let by_id = value.as_lines().cloned().unwrap_or_default();
+                let (lines, ids) = key_lines(lines, seen.side, &known, &canonical, &by_id);
+                line_ids.insert(name.clone(), ids);
+                Value::Lines(lines)
+            }
+            (None, value) => value,
+        };
+        fields.insert(name.clone(), value);
+    }
+    let own_stamp = observed.stamp.filter(|(rid, _)| *rid == record.key.rid).map(|(_, stamp)| stamp);
+    Observation {
+        side: seen.side,
+        exists: observed.exists,
+        fields,
+        complete: observed.exists,
+        token: observed.token,
+        stamp: own_stamp,
+        landed: observed.landed.clone(),
+        native_id: observed.native_id.clone(),
+        line_ids,
+        edited: edit_times(seen),
+        causes: seen.hints.iter().map(|hint| hint.event_id).collect(),
+        occurred_at: seen.hints.iter().map(|hint| hint.occurred_at).min(),
+    }
+}
+
+/// Edit times in our clock (semantics §2.5): a hint naming the field, else the record's last modification — unless
+/// our own write is what modified it. The side's clock read together with the record cancels a constant skew.
+fn edit_times(seen: &Seen<'_>) -> BTreeMap<String, Timestamp> {
+    let observed = seen.observed;
+    let ours = |theirs: Timestamp| match observed.clock {
+        Some(clock) => seen.read_at.checked_add(theirs.duration_since(clock)).unwrap_or(theirs),
+        None => theirs,
+    };
+    let mut edited = BTreeMap::new();
+    if let Some(age) = observed.age.filter(|_| observed.landed.is_empty()) {
+        if let Ok(at) = seen.read_at.checked_sub(age) {
+            edited.insert(String::new(), at);
+        }
+    }
+    for hint in seen.hints.iter().filter(|hint| hint.write_id.is_none()) {
+        for name in hint.changes.keys() {
+            edited.insert(name.clone(), ours(hint.occurred_at));
+        }
+    }
+    edited
+}
+
+/// A gap-free run of SuiteX deltas stands for a read (semantics §2.4, `fast_delta`). `None`: only a read will do.
+pub(crate) fn fast_delta(record: &Record, spec: &TypeSpec, hints: &[&Pending]) -> Option<Observation> {
+    let shadow = &record.shadows.suitex;
+    let known = shadow.token.filter(|_| shadow.complete && !shadow.must_read)?;
+    let unresolved = record.unresolved.iter().any(|intent| intent.side == Side::Suitex);
+    if unresolved || shadow.exists != model::record::Existence::Yes || hints.is_empty() {
+        return None;
+    }
+    let mut hints = hints.to_vec();
+    hints.sort_by_key(|hint| hint.remote_version);
+    let (mut token, mut fields, mut edited) = (known, Fields::new(), BTreeMap::new());
+    let mut causes: Vec<EventId> = Vec::new();
+    for hint in &hints {
+        let version = hint.remote_version?;
+        if hint.source != model::Source::Suitex || hint.operation == model::Operation::Delete {
+            return None;
+        }
+        causes.push(hint.event_id);
+        if version <= token {
+            continue; // superseded: the shadow has it already
+        }
+        // Our own write's echo beyond the token is one whose acknowledgement we never had: read.
+        if version != token + 1 || hint.write_id.is_some() || hint.changes.keys().any(|name| spec.needs_read(name)) {
+            return None;
+        }
+        token = version;
+        for (name, value) in &hint.changes {
+            fields.insert(name.clone(), value.clone());
+            edited.insert(name.clone(), hint.occurred_at);
+        }
+    }
+    Some(Observation {
+        side: Side::Suitex,
+        exists: true,
+        fields,
+        complete: false,
+        token: Some(token),
+        stamp: None,
+        landed: Vec::new(),
+        native_id: None,
+        line_ids: LineIds::new(),
+        edited,
+        causes,
+        occurred_at: hints.iter().map(|hint| hint.occurred_at).min(),
+    })
+}
