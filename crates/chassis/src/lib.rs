@@ -2,12 +2,14 @@
 
 pub mod accounts;
 pub mod bus;
+pub mod duty;
 pub mod health;
 pub mod policy;
 pub mod problem;
 pub mod relay;
 pub mod service;
 pub mod settings;
+pub mod sync;
 pub mod telemetry;
 pub mod trace;
 pub mod worker;

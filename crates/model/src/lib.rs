@@ -6,6 +6,7 @@ pub mod envelope;
 mod error;
 mod event;
 mod ids;
+pub mod limits;
 pub mod record;
 mod remote;
 pub mod spec;

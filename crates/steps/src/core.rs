@@ -1,12 +1,18 @@
 //! What every step is given: the ports, the rules, the limits. A step never spawns, never sleeps, and reads no clock
 //! but this one; dropping its future is the same as killing the process there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use merge::settle_columns;
-use model::record::{Record, Windows};
+pub use model::limits::Limits as Settings;
+use model::record::Record;
 use model::spec::{TypeSpec, World};
-use model::{Clock, Ids, PerSide, RecordType, Remote, Timestamp};
+use model::{
+    AccountId, Clock, Ids, NativeId, Observed, PerSide, ReadRequest, RecordType, Remote, RemoteError, Side, Timestamp,
+    WriteOutcome, WriteRequest,
+};
 use store::StoreError;
 use store::records::Records;
 
@@ -16,7 +22,7 @@ pub struct Core<'a> {
     /// Whole transactions.
     pub records: &'a dyn Records,
     /// Both sides.
-    pub remotes: &'a PerSide<&'a dyn Remote>,
+    pub remotes: PerSide<&'a dyn Remote>,
     /// The record types.
     pub world: &'a World,
     /// Time.
@@ -27,59 +33,78 @@ pub struct Core<'a> {
     pub settings: &'a Settings,
 }
 
-/// Limits with names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Who holds leases: process and replica.
-    pub owner: String,
-    /// Coalescing.
-    pub windows: Windows,
-    /// How long a merge step may take before another may take the record over.
-    pub lease: Duration,
-    /// How long a claimed write may be on its way before recovery looks for it.
-    pub write_deadline: Duration,
-    /// How long before the deadline a request is not sent any more.
-    pub send_margin: Duration,
-    /// How long after its doorbell an owed side is found by the sweep.
-    pub net: Duration,
-    /// How long a record is left alone after a side could not be read.
-    pub read_backoff: Duration,
-    /// Waits after refusals that may pass: 5 s, 15 s, 30 s, 60 s, 5 min (seed 002, appendix H).
-    pub backoff: Vec<Duration>,
-    /// Covered, gap-free deltas of SuiteX stand for a read (semantics §2.4).
-    pub fast_delta: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            owner: "concord".to_owned(),
-            windows: Windows::default(),
-            lease: Duration::from_secs(30),
-            write_deadline: Duration::from_secs(30),
-            send_margin: Duration::from_secs(5),
-            net: Duration::from_secs(2),
-            read_backoff: Duration::from_secs(5),
-            backoff: [5, 15, 30, 60, 300].map(Duration::from_secs).to_vec(),
-            fast_delta: true,
-        }
-    }
-}
-
-impl Settings {
-    /// The wait after this many refusals in a row.
-    pub fn backoff_after(&self, attempts: u32) -> Duration {
-        let last = self.backoff.len().saturating_sub(1);
-        self.backoff.get((attempts as usize).min(last)).copied().unwrap_or(Duration::from_secs(5))
-    }
-}
-
 /// Why a step could not be carried out. Nothing of it is half done.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
     /// Our own database.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// The parts of a [`Core`] as a process owns them.
+#[derive(Clone)]
+pub struct Engine {
+    /// Whole transactions.
+    pub records: Arc<dyn Records>,
+    /// Both sides; [`Absent`] where this process speaks to one only.
+    pub remotes: PerSide<Arc<dyn Remote>>,
+    /// The record types.
+    pub world: Arc<World>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub ids: Arc<dyn Ids>,
+    /// Limits.
+    pub settings: Settings,
+}
+
+impl Engine {
+    /// The ports as a step takes them.
+    pub fn core(&self) -> Core<'_> {
+        Core {
+            records: self.records.as_ref(),
+            remotes: PerSide { suitex: self.remotes.suitex.as_ref(), netsuite: self.remotes.netsuite.as_ref() },
+            world: &self.world,
+            clock: self.clock.as_ref(),
+            ids: self.ids.as_ref(),
+            settings: &self.settings,
+        }
+    }
+}
+
+/// A side this process does not speak to: every read is unavailable, nothing is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Absent(pub Side);
+
+#[async_trait]
+impl Remote for Absent {
+    fn side(&self) -> Side {
+        self.0
+    }
+
+    async fn read(&self, _: &AccountId, _: &TypeSpec, wants: &[ReadRequest]) -> Vec<Result<Observed, RemoteError>> {
+        wants.iter().map(|_| Err(self.unavailable())).collect()
+    }
+
+    async fn write(&self, _: &AccountId, _: &TypeSpec, writes: &[WriteRequest]) -> Vec<WriteOutcome> {
+        writes.iter().map(|_| WriteOutcome::NotSent).collect()
+    }
+
+    async fn list(
+        &self,
+        _: &AccountId,
+        _: &TypeSpec,
+        _: Option<&NativeId>,
+        _: usize,
+    ) -> Result<Vec<NativeId>, RemoteError> {
+        Err(self.unavailable())
+    }
+}
+
+impl Absent {
+    fn unavailable(self) -> RemoteError {
+        RemoteError::Unavailable { side: self.0, code: "not_configured".to_owned(), retry_after: None }
+    }
 }
 
 impl Core<'_> {

@@ -12,7 +12,7 @@ mod ring;
 mod settle;
 mod write;
 
-pub use core::{Core, Settings, StepError};
+pub use core::{Absent, Core, Engine, Settings, StepError};
 pub use intake::{intake, to_hint};
 pub use merging::{Merged, merge_step};
 pub use recover::{Recovered, recover_step};
