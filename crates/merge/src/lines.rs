@@ -14,7 +14,8 @@ use crate::fold::Effects;
 /// Turns lines by a side's own line ids into lines by line key: mapped ids first, then an exact match with a line
 /// the side has no id for yet, then the business key, else the line is new and its key is made from its id.
 ///
-/// `mapped`: line key → id as the shadow knows it. Answers the lines and the ids of every line seen.
+/// `mapped`: line key → id as the shadow knows it. Answers the lines and the ids of every line seen. Empty fields are
+/// left out, as in every state.
 pub fn key_lines(
     spec: &LinesSpec,
     side: Side,
@@ -27,11 +28,14 @@ pub fn key_lines(
     let canonical = canonical.as_lines().unwrap_or(&empty);
     let mut open: BTreeSet<&String> = canonical.keys().filter(|key| !mapped.contains_key(*key)).collect();
     let (mut lines, mut ids) = (Lines::new(), BTreeMap::new());
-    let mut unmatched: Vec<(&String, &Fields)> = Vec::new();
-    for (id, line) in seen.iter().filter_map(|(id, line)| line.as_ref().map(|line| (id, line))) {
+    let mut unmatched: Vec<(&String, Fields)> = Vec::new();
+    let full = |line: &Fields| -> Fields {
+        line.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    for (id, line) in seen.iter().filter_map(|(id, line)| line.as_ref().map(|line| (id, full(line)))) {
         match by_id.get(id) {
             Some(key) => {
-                lines.insert((*key).clone(), Some(line.clone()));
+                lines.insert((*key).clone(), Some(line));
                 ids.insert((*key).clone(), id.clone());
             }
             None => unmatched.push((id, line)),
@@ -49,7 +53,7 @@ pub fn key_lines(
         unmatched.retain(|(id, line)| {
             let Some(key) = open.iter().find(|key| same(key, line, names)).copied() else { return true };
             open.remove(key);
-            lines.insert(key.clone(), Some((*line).clone()));
+            lines.insert(key.clone(), Some(line.clone()));
             ids.insert(key.clone(), (*id).clone());
             false
         });
@@ -63,7 +67,7 @@ pub fn key_lines(
         while lines.contains_key(&key) || canonical.contains_key(&key) {
             key.push('+'); // the side gave a retired id to a new line
         }
-        lines.insert(key.clone(), Some(line.clone()));
+        lines.insert(key.clone(), Some(line));
         ids.insert(key, id.clone());
     }
     (lines, ids)
