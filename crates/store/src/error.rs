@@ -12,6 +12,25 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// The schema could not be brought up to date.
+    #[error("the schema could not be brought up to date")]
+    Migration(#[source] sqlx::migrate::MigrateError),
+    /// A plan asked for something the model does not allow: a bug in the plan.
+    #[error("what the plan asks for {record} cannot be stored: {reason}")]
+    Refused {
+        /// The record.
+        record: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Others were faster each time: worth trying again.
+    #[error("others were faster in {what}, {attempts} times in a row")]
+    Contended {
+        /// The verb and noun of the transaction.
+        what: &'static str,
+        /// How often it was tried.
+        attempts: usize,
+    },
     /// A statement touched another number of rows than the model allows.
     #[error("{what} touched {actual} rows where {expected} were expected")]
     RowCount {
@@ -51,7 +70,33 @@ impl StoreError {
                 }
                 _ => true,
             },
-            Self::RowCount { .. } | Self::Corrupt { .. } => false,
+            Self::Contended { .. } => true,
+            Self::Migration(_) | Self::Refused { .. } | Self::RowCount { .. } | Self::Corrupt { .. } => false,
+        }
+    }
+
+    /// True when the statement was refused for what it carried, not for the state of the database: the same content will
+    /// be refused again, other content will not.
+    pub fn is_about_content(&self) -> bool {
+        match self {
+            Self::Database { source: sqlx::Error::Database(db), .. } => {
+                // 22 data exception, 23 constraint violation, 54 limit exceeded
+                db.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+            }
+            Self::Refused { .. } | Self::RowCount { .. } => true,
+            Self::Database { .. } | Self::Migration(_) | Self::Contended { .. } | Self::Corrupt { .. } => false,
+        }
+    }
+
+    /// One sentence for a person about a refusal; names constraints and codes, never values.
+    pub(crate) fn content_reason(&self) -> String {
+        match self {
+            Self::Database { what, source: sqlx::Error::Database(db) } => {
+                let code = db.code().unwrap_or_default();
+                let constraint = db.constraint().unwrap_or("none named");
+                format!("Postgres refused to {what} (code {code}, constraint {constraint})")
+            }
+            other => other.to_string(),
         }
     }
 }

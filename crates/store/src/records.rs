@@ -220,6 +220,15 @@ pub struct Hint {
     pub urgent: bool,
 }
 
+impl Hint {
+    /// True when this hint cannot be part of a gap-free run of deltas: only SuiteX's own outbox counts its changes
+    /// (semantics §2.4), and existence is decided by reads alone.
+    pub fn must_read(&self) -> bool {
+        let counted = self.source == Source::Suitex && self.side == Side::Suitex && self.remote_version.is_some();
+        !counted || self.operation != Operation::Update
+    }
+}
+
 /// What intake did with a hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intake {

@@ -1,0 +1,169 @@
+//! The port of the core over Postgres. The schema is explained in `migrations/0001_sync.sql`.
+//!
+//! A transaction locks the heads it takes, then reads what belongs to them, each in a statement of its own (a statement
+//! sees what was committed before it began, so what is read after the lock is what the last holder left), then stores
+//! the patches in a few statements for the whole batch.
+
+mod columns;
+mod doorbell;
+mod extras;
+mod intake;
+mod isolate;
+mod kept;
+mod links;
+mod load;
+mod pick;
+mod queries;
+mod save;
+mod save_head;
+mod save_log;
+
+use std::collections::{HashMap, HashSet};
+
+use async_trait::async_trait;
+use model::record::Windows;
+use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
+use sqlx::{PgPool, Postgres, Transaction};
+
+use crate::StoreError;
+use crate::records::{Hint, Intake, LogRow, Pick, Plan, Records, View};
+use intake::Attempt;
+
+/// The channel that rings when a transaction left work: the payload says for whom (`merge`, `suitex`, `netsuite`,
+/// separated by spaces). A hint, not a queue: whoever misses it finds the work by [`Records::next_due`].
+pub const WORK_CHANNEL: &str = "concord_work";
+
+/// How often intake begins again because somebody else linked an id or merged a record while it waited.
+const MAX_ATTEMPTS: usize = 8;
+
+/// Every statement of the core is a lookup by key or by one of the queue's partial indexes, whatever the statistics say:
+/// one plan for all, and no sequential scan of a table that was small when the plan was made.
+const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off";
+const BEGIN_READING: &str = "begin isolation level repeatable read read only; \
+     set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off";
+
+/// [`Records`] over Postgres. Cloning shares the pool.
+#[derive(Debug, Clone)]
+pub struct PgRecords {
+    pool: PgPool,
+}
+
+impl PgRecords {
+    /// Over a pool of a migrated database, see [`crate::migrate`].
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// The pool beneath.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    async fn begin(&self, statement: &'static str) -> Result<Transaction<'static, Postgres>, StoreError> {
+        self.pool.begin_with(statement).await.map_err(StoreError::database("begin a transaction"))
+    }
+
+    async fn try_intake(
+        &self,
+        hints: &[&Hint],
+        now: Timestamp,
+        windows: &Windows,
+    ) -> Result<Option<Vec<Intake>>, StoreError> {
+        let mut tx = self.begin(BEGIN).await?;
+        match intake::store(&mut tx, hints, now, windows).await? {
+            Attempt::Done(answers) => commit(tx).await.map(|()| Some(answers)),
+            Attempt::Again => rollback(tx).await.map(|()| None),
+        }
+    }
+}
+
+async fn commit(tx: Transaction<'_, Postgres>) -> Result<(), StoreError> {
+    tx.commit().await.map_err(StoreError::database("commit"))
+}
+
+async fn rollback(tx: Transaction<'_, Postgres>) -> Result<(), StoreError> {
+    tx.rollback().await.map_err(StoreError::database("roll back"))
+}
+
+#[async_trait]
+impl Records for PgRecords {
+    async fn intake(&self, hints: &[Hint], now: Timestamp, windows: &Windows) -> Result<Vec<Intake>, StoreError> {
+        let mut seen = HashSet::with_capacity(hints.len());
+        let first: Vec<bool> = hints.iter().map(|hint| seen.insert((&hint.account, hint.event_id))).collect();
+        let fresh: Vec<&Hint> = hints.iter().zip(&first).filter(|(_, first)| **first).map(|(hint, _)| hint).collect();
+        if fresh.is_empty() {
+            return Ok(Vec::new());
+        }
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(answers) = self.try_intake(&fresh, now, windows).await? else { continue };
+            let mut answers = answers.into_iter();
+            let answer = |first: &bool| if *first { answers.next() } else { Some(Intake::Known) };
+            return Ok(first.iter().filter_map(answer).collect());
+        }
+        Err(StoreError::Contended { what: "store hints", attempts: MAX_ATTEMPTS })
+    }
+
+    async fn transact(&self, pick: &Pick, pending: bool, plan: &mut Plan<'_>) -> Result<usize, StoreError> {
+        let mut tx = self.begin(BEGIN).await?;
+        let heads = pick::lock_heads(&mut tx, pick).await?;
+        if heads.is_empty() {
+            rollback(tx).await?;
+            return Ok(0);
+        }
+        let (views, remembered) = load::load(&mut tx, heads, pending).await?;
+        let patches = plan(&views);
+        let changes = save::changes(&views, &remembered, &patches)?;
+        isolate::apply(&mut tx, &changes).await?;
+        commit(tx).await?;
+        Ok(views.len())
+    }
+
+    async fn views(&self, records: &[RecordRef], pending: bool) -> Result<Vec<View>, StoreError> {
+        let mut tx = self.begin(BEGIN_READING).await?;
+        let heads = pick::read_heads(&mut tx, records).await?;
+        let (views, _) = load::load(&mut tx, heads, pending).await?;
+        rollback(tx).await?;
+        let mut views: HashMap<RecordRef, View> =
+            views.into_iter().map(|view| (view.record.key.clone(), view)).collect();
+        Ok(records.iter().filter_map(|record| views.remove(record)).collect())
+    }
+
+    async fn lookup(
+        &self,
+        account: &AccountId,
+        side: Side,
+        ids: &[(RecordType, NativeId)],
+    ) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError> {
+        queries::lookup(&self.pool, account, side, ids).await
+    }
+
+    async fn native_ids(
+        &self,
+        account: &AccountId,
+        side: Side,
+        rids: &[(RecordType, Rid)],
+    ) -> Result<HashMap<(RecordType, Rid), NativeId>, StoreError> {
+        queries::native_ids(&self.pool, account, side, rids).await
+    }
+
+    async fn candidates(
+        &self,
+        account: &AccountId,
+        record_type: &RecordType,
+        natural_key: &str,
+    ) -> Result<Vec<Rid>, StoreError> {
+        queries::candidates(&self.pool, account, record_type, natural_key).await
+    }
+
+    async fn next_due(&self, accounts: &[AccountId], side: Option<Side>) -> Result<Option<Timestamp>, StoreError> {
+        let accounts: Vec<&str> = accounts.iter().map(AccountId::as_str).collect();
+        let mut tx = self.begin(BEGIN_READING).await?;
+        let due = pick::next_due(&mut tx, &accounts, side).await?;
+        rollback(tx).await?;
+        Ok(due)
+    }
+
+    async fn log(&self, record: &RecordRef) -> Result<Vec<LogRow>, StoreError> {
+        queries::log(&self.pool, record).await
+    }
+}

@@ -1,0 +1,81 @@
+//! How a side's state is kept: as its difference from the canonical state. In the steady state all three are equal, so
+//! two thirds of what would be written and read is nothing.
+
+use std::collections::BTreeMap;
+
+use model::{Fields, Value};
+use serde::{Deserialize, Serialize};
+
+/// What stands in `record_body.sx_state` and `ns_state`; no value at all means "as canonical".
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kept {
+    Full(Fields),
+    /// Field → `[value]`, or `[]` for a field the side does not have.
+    Diff(BTreeMap<String, Vec<Value>>),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum KeptRef<'a> {
+    Full(&'a Fields),
+    Diff(BTreeMap<&'a str, Vec<&'a Value>>),
+}
+
+/// The JSON to keep for a side, `None` when it equals the canonical state. `Some(None)` when it holds a NUL.
+pub(super) fn keep(canonical: &Fields, side: &Fields) -> Option<Option<String>> {
+    if canonical == side {
+        return None;
+    }
+    let changed = side.iter().filter(|(field, value)| canonical.get(*field) != Some(value));
+    let mut diff: BTreeMap<&str, Vec<&Value>> = changed.map(|(field, value)| (field.as_str(), vec![value])).collect();
+    diff.extend(canonical.keys().filter(|field| !side.contains_key(*field)).map(|field| (field.as_str(), Vec::new())));
+    // Where little is shared the difference is the longer of the two.
+    let kept = if diff.len() > side.len() { KeptRef::Full(side) } else { KeptRef::Diff(diff) };
+    Some(crate::json_text::write_clean(&kept))
+}
+
+/// The side's state from what was kept.
+pub(super) fn restore(canonical: &Fields, kept: Option<&[u8]>) -> Result<Fields, serde_json::Error> {
+    let Some(kept) = kept else { return Ok(canonical.clone()) };
+    Ok(match serde_json::from_slice(kept)? {
+        Kept::Full(state) => state,
+        Kept::Diff(diff) => {
+            let mut state = canonical.clone();
+            for (field, mut value) in diff {
+                match value.pop() {
+                    Some(value) => state.insert(field, value),
+                    None => state.remove(&field),
+                };
+            }
+            state
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&str, Value)]) -> Fields {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    }
+
+    #[test]
+    fn what_is_kept_comes_back() {
+        let states = [
+            fields(&[]),
+            fields(&[("a", Value::Int(1)), ("b", Value::text("x")), ("c", Value::Bool(true))]),
+            fields(&[("a", Value::Int(1)), ("b", Value::text("y")), ("c", Value::Bool(true))]),
+            fields(&[("a", Value::Int(1)), ("c", Value::Null)]),
+            fields(&[("z", Value::Set(["1".to_owned()].into()))]),
+        ];
+        for canonical in &states {
+            for side in &states {
+                let kept = keep(canonical, side).map(|json| json.unwrap());
+                assert_eq!(kept.is_none(), canonical == side);
+                assert_eq!(&restore(canonical, kept.as_deref().map(str::as_bytes)).unwrap(), side);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Links follow the native ids of shadows: a new id is linked, an old one retired (it is never given to another record),
+//! and the ids of a record that turned out to be another's lead to the other.
+
+use model::{NativeId, Side};
+use sqlx::PgConnection;
+
+use super::save::Change;
+use crate::StoreError;
+
+/// Stores links of changes. First what ends, then what begins, since at any time one id per record and side is current.
+pub(super) async fn save(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {
+    hand_over(conn, changes).await?;
+    let moves: Vec<(&Change<'_>, Side)> = changes
+        .iter()
+        .flat_map(|change| Side::BOTH.into_iter().map(move |side| (change, side)))
+        .filter(|(change, side)| id_before(change, *side) != id_after(change, *side))
+        .collect();
+    let ended: Vec<_> =
+        moves.iter().filter_map(|(change, side)| Some((*change, *side, id_before(change, *side)?))).collect();
+    retire(conn, &ended).await?;
+    let begun: Vec<_> =
+        moves.iter().filter_map(|(change, side)| Some((*change, *side, id_after(change, *side)?))).collect();
+    link(conn, &begun).await
+}
+
+fn id_before<'a>(change: &Change<'a>, side: Side) -> Option<&'a NativeId> {
+    change.before().shadows[side].native_id.as_ref()
+}
+
+fn id_after<'a>(change: &Change<'a>, side: Side) -> Option<&'a NativeId> {
+    change.after().shadows[side].native_id.as_ref()
+}
+
+/// Records that became another's: all their ids are the other's from now on. Which one is current is for the other's
+/// own patch to say.
+async fn hand_over(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {
+    let merged: Vec<_> = changes
+        .iter()
+        .filter(|change| change.before().head.merged_into != change.after().head.merged_into)
+        .filter_map(|change| Some((change.key(), change.after().head.merged_into?)))
+        .collect();
+    if merged.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "update sync.links l set rid = k.heir, current = false, retired_at = coalesce(l.retired_at, now())
+         from unnest($1::text[], $2::uuid[], $3::uuid[]) as k (account_id, rid, heir)
+         where l.account_id = k.account_id and l.rid = k.rid",
+    )
+    .bind(merged.iter().map(|(key, _)| key.account.as_str()).collect::<Vec<_>>())
+    .bind(merged.iter().map(|(key, _)| key.rid.0).collect::<Vec<_>>())
+    .bind(merged.iter().map(|(_, heir)| heir.0).collect::<Vec<_>>())
+    .execute(conn)
+    .await
+    .map(drop)
+    .map_err(StoreError::database("hand links over"))
+}
+
+async fn retire(conn: &mut PgConnection, ended: &[(&Change<'_>, Side, &NativeId)]) -> Result<(), StoreError> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "update sync.links l set current = false, retired_at = now()
+         from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[])
+            as k (account_id, record_type, side, native_id, rid)
+         where l.account_id = k.account_id and l.record_type = k.record_type and l.side = k.side
+           and l.native_id = k.native_id and l.rid = k.rid and l.current",
+    )
+    .bind(ended.iter().map(|(change, ..)| change.key().account.as_str()).collect::<Vec<_>>())
+    .bind(ended.iter().map(|(change, ..)| change.key().record_type.as_str()).collect::<Vec<_>>())
+    .bind(ended.iter().map(|(_, side, _)| side.as_str()).collect::<Vec<_>>())
+    .bind(ended.iter().map(|(.., id)| id.as_str()).collect::<Vec<_>>())
+    .bind(ended.iter().map(|(change, ..)| change.key().rid.0).collect::<Vec<_>>())
+    .execute(conn)
+    .await
+    .map(drop)
+    .map_err(StoreError::database("retire links"))
+}
+
+async fn link(conn: &mut PgConnection, begun: &[(&Change<'_>, Side, &NativeId)]) -> Result<(), StoreError> {
+    if begun.is_empty() {
+        return Ok(());
+    }
+    let generation = |(change, side, _): &(&Change<'_>, Side, &NativeId)| {
+        change.after().shadows[*side].generation.cast_signed()
+    };
+    sqlx::query(
+        "insert into sync.links (account_id, record_type, side, native_id, rid, generation)
+         select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[])
+            as k (account_id, record_type, side, native_id, rid, generation)
+         order by account_id, record_type, side, native_id
+         on conflict (account_id, record_type, side, native_id) do update
+            set rid = excluded.rid, generation = excluded.generation, current = true, retired_at = null",
+    )
+    .bind(begun.iter().map(|(change, ..)| change.key().account.as_str()).collect::<Vec<_>>())
+    .bind(begun.iter().map(|(change, ..)| change.key().record_type.as_str()).collect::<Vec<_>>())
+    .bind(begun.iter().map(|(_, side, _)| side.as_str()).collect::<Vec<_>>())
+    .bind(begun.iter().map(|(.., id)| id.as_str()).collect::<Vec<_>>())
+    .bind(begun.iter().map(|(change, ..)| change.key().rid.0).collect::<Vec<_>>())
+    .bind(begun.iter().map(generation).collect::<Vec<_>>())
+    .execute(conn)
+    .await
+    .map(drop)
+    .map_err(StoreError::database("link native ids"))
+}

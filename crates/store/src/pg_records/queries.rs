@@ -1,0 +1,139 @@
+//! Reading without locks: who is who, and the log of a record.
+
+use std::collections::HashMap;
+
+use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side};
+use sqlx::PgPool;
+
+use super::columns::prefix;
+use crate::StoreError;
+use crate::cells::{Cells, corrupt};
+use crate::records::LogRow;
+
+/// Records that answer a natural key at most.
+const MAX_CANDIDATES: i64 = 10;
+
+/// The records native ids belong to. Links never name a record that became another: they were handed over with it.
+pub(super) async fn lookup(
+    pool: &PgPool,
+    account: &AccountId,
+    side: Side,
+    ids: &[(RecordType, NativeId)],
+) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError> {
+    let rows = sqlx::query(
+        "select k.place, l.rid
+         from unnest($3::text[], $4::text[]) with ordinality as k (record_type, native_id, place)
+         join sync.links l
+           on l.account_id = $1 and l.record_type = k.record_type and l.side = $2 and l.native_id = k.native_id",
+    )
+    .bind(account.as_str())
+    .bind(side.as_str())
+    .bind(ids.iter().map(|(record_type, _)| record_type.as_str()).collect::<Vec<_>>())
+    .bind(ids.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await
+    .map_err(StoreError::database("look up native ids"))?;
+    rows.iter()
+        .map(|row| {
+            let mut cells = Cells::of(row);
+            Ok((ids[ordinal(&mut cells, ids.len())?].clone(), Rid(cells.next()?)))
+        })
+        .collect()
+}
+
+/// Current native ids of records.
+pub(super) async fn native_ids(
+    pool: &PgPool,
+    account: &AccountId,
+    side: Side,
+    rids: &[(RecordType, Rid)],
+) -> Result<HashMap<(RecordType, Rid), NativeId>, StoreError> {
+    let sql = match side {
+        Side::Suitex => SUITEX_IDS.as_str(),
+        Side::Netsuite => NETSUITE_IDS.as_str(),
+    };
+    let rows = sqlx::query(sql)
+        .bind(account.as_str())
+        .bind(rids.iter().map(|(record_type, _)| record_type.as_str()).collect::<Vec<_>>())
+        .bind(rids.iter().map(|(_, rid)| rid.0).collect::<Vec<_>>())
+        .fetch_all(pool)
+        .await
+        .map_err(StoreError::database("look up records' native ids"))?;
+    rows.iter()
+        .map(|row| {
+            let mut cells = Cells::of(row);
+            let key = rids[ordinal(&mut cells, rids.len())?].clone();
+            let id: &str = cells.next()?;
+            Ok((key, NativeId::parse(id).map_err(|bad| corrupt("native_id", id, bad.accepted))?))
+        })
+        .collect()
+}
+
+static SUITEX_IDS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| native_ids_sql(Side::Suitex));
+static NETSUITE_IDS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| native_ids_sql(Side::Netsuite));
+
+fn native_ids_sql(side: Side) -> String {
+    let p = prefix(side);
+    format!(
+        "select k.place, case when h.merged_into is null then h.{p}_native_id else m.{p}_native_id end
+         from unnest($2::text[], $3::uuid[]) with ordinality as k (record_type, rid, place)
+         join sync.record_head h on h.account_id = $1 and h.record_type = k.record_type and h.rid = k.rid
+         left join sync.record_head m
+           on m.account_id = $1 and m.record_type = k.record_type and m.rid = h.merged_into
+         where case when h.merged_into is null then h.{p}_native_id else m.{p}_native_id end is not null"
+    )
+}
+
+fn ordinal(cells: &mut Cells<'_>, len: usize) -> Result<usize, StoreError> {
+    let place: i64 = cells.next()?;
+    usize::try_from(place - 1).ok().filter(|at| *at < len).ok_or_else(|| corrupt("place", "?", "no such row"))
+}
+
+/// Living records with a natural key, in rid order.
+pub(super) async fn candidates(
+    pool: &PgPool,
+    account: &AccountId,
+    record_type: &RecordType,
+    natural_key: &str,
+) -> Result<Vec<Rid>, StoreError> {
+    let rids: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "select rid from sync.record_head
+         where account_id = $1 and record_type = $2 and natural_key = $3 and natural_key is not null
+           and alive and merged_into is null
+         order by rid limit $4",
+    )
+    .bind(account.as_str())
+    .bind(record_type.as_str())
+    .bind(natural_key)
+    .bind(MAX_CANDIDATES)
+    .fetch_all(pool)
+    .await
+    .map_err(StoreError::database("find candidates"))?;
+    Ok(rids.into_iter().map(Rid).collect())
+}
+
+/// The entries of a record in the order they were folded.
+pub(super) async fn log(pool: &PgPool, record: &RecordRef) -> Result<Vec<LogRow>, StoreError> {
+    let rows = sqlx::query(
+        "select event_id, record_seq, entry, received_at from sync.event_log
+         where account_id = $1 and rid = $2 and record_seq is not null and record_type = $3
+         order by record_seq",
+    )
+    .bind(record.account.as_str())
+    .bind(record.rid.0)
+    .bind(record.record_type.as_str())
+    .fetch_all(pool)
+    .await
+    .map_err(StoreError::database("read the log"))?;
+    rows.iter()
+        .map(|row| {
+            let mut cells = Cells::of(row);
+            Ok(LogRow {
+                event_id: cells.next()?,
+                record_seq: cells.count()?,
+                entry: cells.json()?,
+                at: cells.instant()?.ok_or_else(|| corrupt("received_at", &record.to_string(), "an entry has a time"))?,
+            })
+        })
+        .collect()
+}
