@@ -56,7 +56,9 @@ pub(crate) struct Call {
 #[derive(Debug)]
 pub(crate) enum CallError {
     /// It never left: it cannot have been carried out.
-    NotSent { code: &'static str, retry_after: Option<Duration> },
+    NotSent { code: &'static str },
+    /// It never left: NetSuite asked for a pause, and this much of it is left.
+    Paused { rest: Duration },
     /// It left, and nothing trustworthy came back.
     Lost(Lost),
     /// NetSuite said no.
@@ -161,10 +163,7 @@ impl Connection {
 
     /// Sends a call once; a second time only where the first was refused at the door although logins had worked.
     pub(crate) async fn send(&self, call: &Call) -> Result<Bytes, CallError> {
-        let permit = self.gate.enter().await.map_err(|shut| CallError::NotSent {
-            code: "asked_to_pause",
-            retry_after: Some(shut.rest),
-        })?;
+        let permit = self.gate.enter().await.map_err(|shut| CallError::Paused { rest: shut.rest })?;
         let mut tried_before = false;
         loop {
             let credential = self.authorizer.sign(&self.http, &call.method, &call.url).await?;
@@ -224,7 +223,7 @@ impl Connection {
         let Some(deadline) = call.deadline else { return Ok(self.timeout) };
         let left = Duration::try_from(deadline.duration_since(self.clock.now())).unwrap_or_default();
         if left < LEAST_TIME_TO_SEND {
-            return Err(CallError::NotSent { code: "deadline", retry_after: None });
+            return Err(CallError::NotSent { code: "deadline" });
         }
         Ok(left.min(self.timeout))
     }
@@ -240,7 +239,8 @@ impl CallError {
     /// A bounded word.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::NotSent { code, .. } => code,
+            Self::NotSent { code } => code,
+            Self::Paused { .. } => "asked_to_pause",
             Self::Lost(lost) => lost.word(),
             Self::Refused(refusal) => refusal.code,
         }
@@ -254,7 +254,8 @@ impl CallError {
     /// May the same request be answered after a pause this short?
     fn passes_within(&self, pause: Duration) -> bool {
         match self {
-            Self::NotSent { code, retry_after } => *code == Lost::NotConnected.word() && retry_after.is_none(),
+            Self::NotSent { code } => *code == Lost::NotConnected.word(),
+            Self::Paused { .. } => false,
             Self::Lost(lost) => *lost == Lost::Broken,
             Self::Refused(refusal) => {
                 matches!(refusal.meaning, Meaning::TooMany | Meaning::Trouble)
@@ -265,13 +266,14 @@ impl CallError {
 
     /// The error as the answer to a read.
     pub(crate) fn into_read_error(self) -> RemoteError {
+        let unavailable = |retry_after| RemoteError::Unavailable {
+            side: Side::Netsuite,
+            code: self.code().to_owned(),
+            retry_after,
+        };
         match self {
-            Self::NotSent { code, retry_after } => {
-                RemoteError::Unavailable { side: Side::Netsuite, code: code.to_owned(), retry_after }
-            }
-            Self::Lost(lost) => {
-                RemoteError::Unavailable { side: Side::Netsuite, code: lost.word().to_owned(), retry_after: None }
-            }
+            Self::NotSent { .. } | Self::Lost(_) => unavailable(None),
+            Self::Paused { rest } => unavailable(Some(rest)),
             Self::Refused(refusal) => refusal.into_read_error(),
         }
     }
@@ -290,7 +292,7 @@ impl Lost {
 
     fn into_error(self) -> CallError {
         match self {
-            Self::NotConnected => CallError::NotSent { code: self.word(), retry_after: None },
+            Self::NotConnected => CallError::NotSent { code: self.word() },
             Self::Timeout | Self::Broken | Self::TooLarge => CallError::Lost(self),
         }
     }

@@ -1,18 +1,19 @@
 //! Guarded writes through the write RESTlet, at most ten to a call (protocol version 1, see the README).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use http::Method;
-use model::spec::{FieldSpec, Policy, TypeSpec};
-use model::{Fields, LineIds, Lines, NativeId, Timestamp, Value, WriteKind, WriteOutcome, WriteRequest};
+use model::spec::{FieldSpec, Kind, Policy, TypeSpec};
+use model::{Fields, LineIds, NativeId, Timestamp, Value, WriteKind, WriteOutcome, WriteRequest};
 use serde::Deserialize;
 use serde_json::{Map, json};
 use uuid::Uuid;
 
-use crate::connection::{Call, CallError, Connection};
+use crate::connection::{Call, CallError, Connection, LEAST_TIME_TO_SEND};
 use crate::encode::{external_id, wire};
 use crate::errors::{Meaning, Surface, record_refusal};
 
@@ -83,7 +84,8 @@ pub(crate) async fn write(connection: &Connection, spec: &TypeSpec, writes: &[Wr
 /// Sends one batch. A batch goes by the earliest deadline in it, so that none is sent after its own.
 async fn call(connection: &Connection, spec: &TypeSpec, batch: &[Ready<'_>]) -> Vec<(usize, WriteOutcome)> {
     let now = connection.now();
-    let batch: Vec<&Ready<'_>> = batch.iter().filter(|ready| ready.request.deadline > now).collect();
+    let in_time = |at: Timestamp| Duration::try_from(at.duration_since(now)).is_ok_and(|d| d >= LEAST_TIME_TO_SEND);
+    let batch: Vec<&Ready<'_>> = batch.iter().filter(|ready| in_time(ready.request.deadline)).collect();
     let Some(deadline) = batch.iter().map(|ready| ready.request.deadline).min() else { return Vec::new() };
     let writes: Vec<&serde_json::Value> = batch.iter().map(|ready| &ready.body).collect();
     let call = Call {
@@ -113,9 +115,7 @@ async fn call(connection: &Connection, spec: &TypeSpec, batch: &[Ready<'_>]) -> 
 /// What the failure of a whole call means for each write of it.
 fn of_call(error: &CallError) -> WriteOutcome {
     match error {
-        CallError::NotSent { code: "asked_to_pause", retry_after } => {
-            WriteOutcome::Throttled { retry_after: *retry_after }
-        }
+        CallError::Paused { rest } => WriteOutcome::Throttled { retry_after: Some(*rest) },
         CallError::NotSent { .. } => WriteOutcome::NotSent,
         CallError::Lost(_) => WriteOutcome::Unknown,
         // A script that died on its fifth write has carried out four.
@@ -208,7 +208,7 @@ fn item(spec: &TypeSpec, request: &WriteRequest) -> Result<serde_json::Value, Bo
         return Err(invalid("id_missing", "an update or delete needs the record's internal id"));
     }
     item.insert("changes".to_owned(), json!(body_fields(spec, &request.changes)));
-    item.insert("pre".to_owned(), json!(pre(spec, request)));
+    item.insert("pre".to_owned(), json!(pre(spec, request)?));
     if let Some((field, _)) = sublist(spec)
         && let Some(lines) = line_changes(field, request)?
     {
@@ -224,36 +224,48 @@ fn body_fields(spec: &TypeSpec, fields: &Fields) -> Map<String, serde_json::Valu
 
 /// The values the record must still hold. A delete's `pre` is the whole shadow, and in a shadow what is not there is
 /// empty: said aloud, or a field that a user filled meanwhile would go down with the record.
-fn pre(spec: &TypeSpec, request: &WriteRequest) -> Map<String, serde_json::Value> {
+fn pre(spec: &TypeSpec, request: &WriteRequest) -> Result<Map<String, serde_json::Value>, Box<WriteOutcome>> {
     let mut pre = body_fields(spec, &request.pre);
-    if request.kind == WriteKind::Delete {
-        for field in &spec.fields {
-            if field.lines().is_none() && field.policy != Policy::Ignored && !pre.contains_key(&field.name) {
-                pre.insert(field.name.clone(), json!(null));
-            }
-        }
+    if request.kind != WriteKind::Delete {
+        return Ok(pre);
     }
-    pre
+    for field in spec.fields.iter().filter(|field| field.policy != Policy::Ignored && field.kind != Kind::Bool) {
+        let held = match field.lines() {
+            None => json!(null),
+            Some(_) => all_lines(field, request)?,
+        };
+        pre.entry(field.name.clone()).or_insert(held);
+    }
+    Ok(pre)
 }
 
-/// The sublist's part: lines to set and lines to take away, each with what it must still hold.
+/// Every line of the shadow by its NetSuite id: one more or one less is somebody's edit.
+fn all_lines(field: &FieldSpec, request: &WriteRequest) -> Result<serde_json::Value, Box<WriteOutcome>> {
+    let Some(lines) = request.pre.get(&field.name).and_then(Value::as_lines) else { return Ok(json!(null)) };
+    let ids = request.line_ids.get(&field.name);
+    let mut all = Map::new();
+    for (key, line) in lines.iter().filter_map(|(key, line)| Some((key, line.as_ref()?))) {
+        let Some(id) = ids.and_then(|ids| ids.get(key)) else {
+            return Err(invalid("line_without_id", "a line of the record to be deleted has no NetSuite line id"));
+        };
+        all.insert(id.clone(), json!(plain(line)));
+    }
+    Ok(if all.is_empty() { json!(null) } else { json!(all) })
+}
+
+/// The sublist's part of a create or update: lines to set and lines to take away, each with what it must still hold.
 fn line_changes(field: &FieldSpec, request: &WriteRequest) -> Result<Option<serde_json::Value>, Box<WriteOutcome>> {
-    let none = Lines::new();
-    let lines_of = |fields: &'_ Fields| fields.get(&field.name).and_then(Value::as_lines).cloned();
-    let pre = lines_of(&request.pre).unwrap_or_default();
-    let changes = match request.kind {
-        // Every line of the shadow goes with the record, and must still be as the shadow has it.
-        WriteKind::Delete => pre.keys().map(|key| (key.clone(), None)).collect(),
-        WriteKind::Create | WriteKind::Update => lines_of(&request.changes).unwrap_or(none),
-    };
-    if changes.is_empty() {
+    let lines_of = |fields: &Fields| fields.get(&field.name).and_then(Value::as_lines).cloned().unwrap_or_default();
+    let (changes, pre) = (lines_of(&request.changes), lines_of(&request.pre));
+    if changes.is_empty() || request.kind == WriteKind::Delete {
         return Ok(None);
     }
     let empty = BTreeMap::new();
     let ids = request.line_ids.get(&field.name).unwrap_or(&empty);
     let (mut upsert, mut remove) = (Vec::new(), Vec::new());
     for (key, change) in &changes {
-        let line = ids.get(key);
+        // The lines of an earlier generation are not those of a record yet to be created.
+        let line = ids.get(key).filter(|_| request.kind == WriteKind::Update);
         let before = pre.get(key).and_then(Option::as_ref).map(plain);
         match (change, line) {
             (Some(fields), line) => upsert.push(json!({

@@ -137,11 +137,11 @@ impl Oauth2 {
         };
         let request = http.post(self.token_url.clone()).timeout(TOKEN_TIMEOUT).form(&form);
         // Nothing but a token was asked for, so "lost" is as good as "not sent" to whoever waits for it.
-        let reply = exchange(request).await.map_err(|lost| CallError::NotSent { code: lost.code(), retry_after: None })?;
+        let reply = exchange(request).await.map_err(|lost| CallError::NotSent { code: lost.code() })?;
         if !reply.status.is_success() {
             return Err(CallError::Refused(refusal(Surface::Token, reply.status, reply.retry_after, &reply.body)));
         }
-        serde_json::from_slice(&reply.body).map_err(|_| CallError::NotSent { code: "token_unreadable", retry_after: None })
+        serde_json::from_slice(&reply.body).map_err(|_| CallError::NotSent { code: "token_unreadable" })
     }
 
     fn assertion(&self, now: Timestamp) -> Result<String, CallError> {
@@ -156,13 +156,13 @@ impl Oauth2 {
         let mut header = Header::new(self.algorithm);
         header.kid = Some(self.certificate_id.clone());
         jsonwebtoken::encode(&header, &claims, &self.key)
-            .map_err(|_| CallError::NotSent { code: "assertion_not_signed", retry_after: None })
+            .map_err(|_| CallError::NotSent { code: "assertion_not_signed" })
     }
 }
 
 impl Granted {
     fn into_token(self, now: Timestamp, number: u64) -> Result<Token, CallError> {
-        let unusable = || CallError::NotSent { code: "token_unreadable", retry_after: None };
+        let unusable = || CallError::NotSent { code: "token_unreadable" };
         let mut header = HeaderValue::try_from(format!("Bearer {}", self.access_token))
             .map_err(|_| unusable())?;
         header.set_sensitive(true);
