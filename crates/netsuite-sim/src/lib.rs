@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod account;
+mod app;
+mod auth;
+mod clock;
+mod config;
+mod control;
+mod faults;
+mod format;
+mod gate;
+mod ledger;
+mod pool;
+mod rest;
+mod restlet;
+mod server;
+mod suiteql;
+mod token;
+mod ue;
+mod wire;
+mod world;
+
+pub use auth::MappingError;
+pub use config::{AccountConfig, Config, ConfigError, IngestConfig, OAuth2Config, Secret, TbaConfig};
+pub use server::{Running, StartError, start};
+pub use ue::ScriptError;

@@ -1,0 +1,164 @@
+//! Record calls: list, create, read, change, upsert, delete.
+
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value as Json, json};
+
+use super::{Problem, body, links, paging, render};
+use crate::account::Account;
+use crate::wire::{Call, empty_answer, resource};
+use crate::world::{Author, Draft, INTEGRATION_USER, Operation, RecordType, Stored, Value, WorldError};
+
+fn author() -> Author {
+    Author { user: INTEGRATION_USER.to_owned(), context: "RESTWEBSERVICES".to_owned() }
+}
+
+/// Ids of a type, a page at a time.
+pub(super) fn list(account: &Account, call: &Call, kind: &'static RecordType) -> Result<Response, Problem> {
+    if call.param("q").is_some() {
+        return Err(Problem::parameter("q", "The simulator does not filter collections: use SuiteQL."));
+    }
+    let (limit, offset) = paging(call)?;
+    let ids = account.world.ids(kind)?;
+    let items: Vec<Json> = ids
+        .iter()
+        .skip(offset)
+        .take(limit)
+        .map(|id| {
+            let href = render::address(call, kind, *id);
+            json!({ "links": [{ "rel": "self", "href": href }], "id": id.to_string() })
+        })
+        .collect();
+    let body = json!({
+        "links": links(call, limit, offset, ids.len()),
+        "count": items.len(),
+        "hasMore": offset + items.len() < ids.len(),
+        "items": items,
+        "offset": offset,
+        "totalResults": ids.len(),
+    });
+    Ok(resource("collection", &body))
+}
+
+pub(super) fn create(account: &Account, call: &Call, kind: &'static RecordType) -> Result<Response, Problem> {
+    account.ledger.write_asked(Operation::Create);
+    let draft = body::draft(call, kind)?;
+    let id = insert(account, kind, &draft)?;
+    Ok(written(call, kind, id))
+}
+
+pub(super) fn get(account: &Account, call: &Call, kind: &'static RecordType, id: &str) -> Result<Response, Problem> {
+    let stored = load(account, kind, id)?;
+    Ok(resource("singular", &render::record(account, call, kind, &stored)?))
+}
+
+pub(super) fn patch(account: &Account, call: &Call, kind: &'static RecordType, id: &str) -> Result<Response, Problem> {
+    account.ledger.write_asked(Operation::Update);
+    let id = resolve(account, kind, id)?.ok_or(WorldError::Absent)?;
+    change(account, kind, id, &body::draft(call, kind)?)?;
+    Ok(written(call, kind, id))
+}
+
+/// `PUT …/eid:X`: changes the record with that external id, or creates it.
+pub(super) fn upsert(account: &Account, call: &Call, kind: &'static RecordType, id: &str) -> Result<Response, Problem> {
+    let Some(external_id) = id.strip_prefix("eid:") else {
+        let text = "PUT is for external ids: use eid:.".to_owned();
+        return Err(Problem::Request(StatusCode::BAD_REQUEST, "INVALID_REQUEST", text, None));
+    };
+    let mut draft = body::draft(call, kind)?;
+    let id = match account.world.find_external(kind, external_id)? {
+        Some(id) => {
+            account.ledger.write_asked(Operation::Update);
+            change(account, kind, id, &draft)?;
+            id
+        }
+        None => {
+            account.ledger.write_asked(Operation::Create);
+            draft.set(kind, "externalid", Value::Text(external_id.to_owned()));
+            insert(account, kind, &draft)?
+        }
+    };
+    Ok(written(call, kind, id))
+}
+
+pub(super) fn delete(account: &Account, kind: &'static RecordType, id: &str) -> Result<Response, Problem> {
+    account.ledger.write_asked(Operation::Delete);
+    let id = resolve(account, kind, id)?.ok_or(WorldError::Absent)?;
+    account.world.commit(&author(), |saving, scripted| {
+        let stored = saving.load_unlocked(kind, id)?;
+        scripted.push(saving.delete(kind, &stored)?);
+        Ok(())
+    })?;
+    account.ledger.write_done(Operation::Delete);
+    Ok(empty_answer(StatusCode::NO_CONTENT))
+}
+
+/// The item sublist of an order.
+pub(super) fn lines(account: &Account, call: &Call, kind: &'static RecordType, id: &str) -> Result<Response, Problem> {
+    let stored = load(account, kind, id)?;
+    Ok(resource("collection", &render::lines(account, call, kind, &stored)?))
+}
+
+/// One line of an order.
+pub(super) fn line(
+    account: &Account,
+    call: &Call,
+    kind: &'static RecordType,
+    id: &str,
+    line: &str,
+) -> Result<Response, Problem> {
+    let stored = load(account, kind, id)?;
+    let line = line.parse().map_err(|_| WorldError::Absent)?;
+    let shown = render::line(account, call, kind, &stored, line)?.ok_or(WorldError::Absent)?;
+    Ok(resource("singular", &shown))
+}
+
+fn insert(account: &Account, kind: &'static RecordType, draft: &Draft) -> Result<i64, Problem> {
+    let id = account.world.commit(&author(), |saving, scripted| {
+        let saved = saving.create(kind, draft, None)?;
+        let id = saved.id;
+        scripted.push(saved);
+        Ok(id)
+    })?;
+    account.ledger.write_done(Operation::Create);
+    Ok(id)
+}
+
+fn change(account: &Account, kind: &'static RecordType, id: i64, draft: &Draft) -> Result<(), Problem> {
+    account.world.commit(&author(), |saving, scripted| {
+        let stored = saving.load_unlocked(kind, id)?;
+        scripted.push(saving.update(kind, &stored, draft)?);
+        Ok(())
+    })?;
+    account.ledger.write_done(Operation::Update);
+    Ok(())
+}
+
+fn load(account: &Account, kind: &'static RecordType, id: &str) -> Result<Stored, Problem> {
+    let id = resolve(account, kind, id)?.ok_or(WorldError::Absent)?;
+    Ok(account.world.find(kind, id)?.ok_or(WorldError::Absent)?)
+}
+
+/// The internal id that a path names, if such a record exists or the id at least could be one.
+fn resolve(account: &Account, kind: &RecordType, id: &str) -> Result<Option<i64>, Problem> {
+    if let Some(external_id) = id.strip_prefix("eid:") {
+        let external_id = percent_encoding::percent_decode_str(external_id).decode_utf8_lossy();
+        return Ok(account.world.find_external(kind, &external_id)?);
+    }
+    match id.parse() {
+        Ok(id) => Ok(Some(id)),
+        Err(_) => {
+            let text = format!("Invalid record instance ID: {id}. Provide a valid record instance ID.");
+            Err(Problem::Request(StatusCode::BAD_REQUEST, "INVALID_ID", text, None))
+        }
+    }
+}
+
+/// 204 with the record's address.
+fn written(call: &Call, kind: &RecordType, id: i64) -> Response {
+    let mut response = empty_answer(StatusCode::NO_CONTENT);
+    if let Ok(location) = HeaderValue::from_str(&render::address(call, kind, id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}

@@ -1,0 +1,263 @@
+//! SuiteQL: translated onto SQLite, so that joins, grouping and functions are real.
+
+mod catalog;
+mod expr;
+pub(crate) mod functions;
+mod masks;
+mod rewrite;
+mod token;
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, ToSql};
+use serde_json::{Number, Value as Json};
+
+use crate::format::DateFormat;
+use crate::world::{World, WorldError};
+use catalog::Catalog;
+use functions::{Moment, plain};
+use rewrite::Rewriter;
+
+/// Rows beyond this many are never counted or shown.
+pub(crate) const MAX_ROWS: usize = 100_000;
+
+/// A query with the parameters of its `?`.
+#[derive(Debug)]
+pub(crate) struct Query<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) params: &'a [Json],
+    pub(crate) limit: usize,
+    pub(crate) offset: usize,
+    /// Whether `WITH` is understood.
+    pub(crate) with_allowed: bool,
+    /// Whether the rows after the page are counted.
+    pub(crate) counted: bool,
+}
+
+/// One scalar of a row; dates are rendered already.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cell {
+    Null,
+    Text(String),
+    Integer(i64),
+    Real(f64),
+}
+
+impl Cell {
+    /// As REST SuiteQL prints it: text whatever it was; nothing for null.
+    pub(crate) fn into_text(self) -> Option<String> {
+        match self {
+            Self::Null => None,
+            Self::Text(text) => Some(text),
+            Self::Integer(number) => Some(number.to_string()),
+            Self::Real(number) => Some(plain(ValueRef::Real(number))),
+        }
+    }
+
+    /// As a script's mapped result has it: numbers as numbers, null as null.
+    pub(crate) fn into_json(self) -> Json {
+        match self {
+            Self::Null => Json::Null,
+            Self::Text(text) => Json::from(text),
+            Self::Integer(number) => Json::from(number),
+            Self::Real(number) => Number::from_f64(number).map_or(Json::Null, Json::Number),
+        }
+    }
+}
+
+/// A page of a result.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// Lower-case names.
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Vec<Cell>>,
+    /// Rows of the whole result, up to [`MAX_ROWS`]; of the page's end when not counted.
+    pub(crate) total: usize,
+}
+
+/// Why a query has no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QueryError {
+    #[error("unknown table {0}")]
+    UnknownTable(String),
+    #[error("unknown identifier {0}")]
+    UnknownIdentifier(String),
+    #[error("unknown identifier {name}")]
+    UnknownColumn { name: String, tables: BTreeMap<String, String> },
+    #[error("the role may not see {0}")]
+    NoPermission(String),
+    #[error("the field {field} of {table} is not exposed")]
+    NotExposed { field: String, table: String },
+    #[error("a construct that SuiteQL does not support")]
+    Unsupported,
+    #[error("syntax error near {0}")]
+    Syntax(String),
+    #[error("{0}")]
+    Function(String),
+    #[error("a text that is no date")]
+    BadDate { text: String, format: String, zone: String },
+    #[error("{given} parameters for {expected} marks")]
+    Parameters { given: usize, expected: usize },
+    #[error(transparent)]
+    World(#[from] WorldError),
+}
+
+impl QueryError {
+    fn syntax(near: &str) -> Self {
+        Self::Syntax(near.to_owned())
+    }
+
+    /// The text a caller reads, after the constant beginning of every such text.
+    pub(crate) fn detail(&self) -> Option<String> {
+        Some(match self {
+            Self::UnknownTable(name) => format!("Invalid search type: {name}."),
+            Self::UnknownIdentifier(name) => format!("Search error occurred: Unknown identifier '{name}'."),
+            Self::UnknownColumn { name, tables } => {
+                let list: Vec<String> = tables.iter().map(|(alias, table)| format!("{alias}={table}")).collect();
+                let list = list.join(", ");
+                format!("Search error occurred: Unknown identifier '{name}'. Available identifiers are: {{{list}}}.")
+            }
+            Self::NoPermission(table) => format!("Search error occurred: Record '{table}' was not found."),
+            Self::NotExposed { field, table } => format!(
+                "Search error occurred: Field '{field}' for record '{table}' was not found. Reason: NOT_EXPOSED - \
+                 Hidden field."
+            ),
+            Self::Unsupported => "Search error occurred: Invalid or unsupported search.".to_owned(),
+            Self::Syntax(near) => {
+                format!("Search error occurred: Invalid or unsupported search. Syntax error near: {near}.")
+            }
+            Self::Function(message) => format!("Search error occurred: {message}."),
+            Self::BadDate { text, format, zone } => format!(
+                "Search error occurred: Parse of date/time \"{text}\" failed with date format \"{format}\" in time \
+                 zone {zone}"
+            ),
+            Self::Parameters { given, expected } => {
+                format!("Search error occurred: {given} parameters were given for {expected} parameter marks.")
+            }
+            Self::World(_) => return None,
+        })
+    }
+}
+
+impl World {
+    /// Runs a query on a snapshot of the visible records.
+    ///
+    /// # Errors
+    /// What NetSuite would say about the query, or a failure of the storage.
+    pub(crate) fn query(&self, query: &Query<'_>) -> Result<Page, QueryError> {
+        // Taken before the snapshot: whatever is stamped later than this "now" may or may not be in it.
+        let now = self.now();
+        let outcome = self.read(|reader| {
+            reader.state.begin(now);
+            let overlay = self.overlay();
+            let catalog = Catalog::read(&reader.connection, overlay)?;
+            let page = run(&reader.connection, &catalog, query, self);
+            let bad_date = reader.state.bad_date();
+            Ok((page, bad_date))
+        });
+        match outcome? {
+            (_, Some(text)) => Err(QueryError::BadDate {
+                text,
+                format: self.date_format.name().to_owned(),
+                zone: self.zone.iana_name().unwrap_or("UTC").to_owned(),
+            }),
+            (page, None) => page,
+        }
+    }
+}
+
+fn run(connection: &Connection, catalog: &Catalog, query: &Query<'_>, world: &World) -> Result<Page, QueryError> {
+    let (nodes, expected) = token::parse(query.text)?;
+    if expected != query.params.len() {
+        return Err(QueryError::Parameters { given: query.params.len(), expected });
+    }
+    let mut rewriter = Rewriter::new(catalog, query.with_allowed);
+    let sql = rewriter.query(&nodes)?;
+    let tables = rewriter.tables;
+    let fail = |error| explained(error, catalog, &tables);
+    let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
+    let params: Vec<Parameter> = query.params.iter().map(parameter).collect();
+    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_lowercase).collect();
+    let mut rows = statement.query(rusqlite::params_from_iter(&params)).map_err(fail)?;
+    let end = query.offset.saturating_add(query.limit);
+    let mut page = Page { columns, rows: Vec::new(), total: 0 };
+    while page.total < MAX_ROWS {
+        let Some(row) = rows.next().map_err(fail)? else { break };
+        page.total += 1;
+        if page.total > query.offset && page.total <= end {
+            let cells = (0..page.columns.len()).map(|index| Ok(cell(row.get_ref(index)?, world)));
+            page.rows.push(cells.collect::<rusqlite::Result<_>>().map_err(fail)?);
+        }
+        // One row more than the page tells whether there is more.
+        if !query.counted && page.total > end {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+fn cell(value: ValueRef<'_>, world: &World) -> Cell {
+    match value {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(number) => Cell::Integer(number),
+        ValueRef::Real(number) => Cell::Real(number),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            let text = String::from_utf8_lossy(bytes);
+            match Moment::of(&text) {
+                Some(moment) => Cell::Text(rendered(moment, world, &world.date_format)),
+                None if text.is_empty() => Cell::Null,
+                None => Cell::Text(text.into_owned()),
+            }
+        }
+    }
+}
+
+/// A bare date, in the account's zone and format, whatever time it has.
+fn rendered(moment: Moment, world: &World, format: &DateFormat) -> String {
+    format.render(moment.wall(&world.zone).date())
+}
+
+struct Parameter(Value);
+
+impl ToSql for Parameter {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
+fn parameter(json: &Json) -> Parameter {
+    Parameter(match json {
+        Json::Null => Value::Null,
+        Json::Bool(flag) => Value::Text(if *flag { "T" } else { "F" }.to_owned()),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Value::Integer(whole),
+            (None, Some(part)) => Value::Real(part),
+            (None, None) => Value::Null,
+        },
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(_) | Json::Object(_) => Value::Text(json.to_string()),
+    })
+}
+
+/// SQLite's complaint in NetSuite's words.
+fn explained(error: rusqlite::Error, catalog: &Catalog, tables: &[(String, String)]) -> QueryError {
+    let rusqlite::Error::SqlInputError { msg, .. } = &error else {
+        return match error {
+            rusqlite::Error::SqliteFailure(_, Some(message)) => QueryError::Function(message),
+            other => QueryError::World(other.into()),
+        };
+    };
+    if let Some(name) = msg.strip_prefix("no such column: ") {
+        let name = name.split(" - ").next().unwrap_or(name).trim_matches('"');
+        let column = name.rsplit_once('.').map_or(name, |(_, column)| column).trim_matches('"').to_owned();
+        return match catalog.unexposed(&column, tables) {
+            Some(table) => QueryError::NotExposed { field: column, table },
+            None => QueryError::UnknownColumn { name: column, tables: tables.iter().cloned().collect() },
+        };
+    }
+    match msg.strip_prefix("near \"").and_then(|rest| rest.split_once('"')) {
+        Some((near, _)) => QueryError::syntax(near),
+        None => QueryError::Unsupported,
+    }
+}

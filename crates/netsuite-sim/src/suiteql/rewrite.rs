@@ -1,0 +1,398 @@
+//! Clauses: a SuiteQL query as the SQLite query that means the same.
+
+use std::collections::BTreeSet;
+
+use super::QueryError;
+use super::catalog::Catalog;
+use super::expr::{is_keyword, quoted_name, split};
+use super::token::Node;
+
+const JOIN_WORDS: [&str; 9] = ["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "OUTER", "CROSS", "NATURAL", "ON"];
+const AGGREGATES: [&str; 6] = ["COUNT", "SUM", "MIN", "MAX", "AVG", "LISTAGG"];
+
+/// Translates one query, remembering the tables it names.
+pub(super) struct Rewriter<'a> {
+    pub(super) catalog: &'a Catalog,
+    /// Whether `WITH` is understood: over REST it is not.
+    pub(super) with_allowed: bool,
+    /// Alias and table, in order of appearance.
+    pub(super) tables: Vec<(String, String)>,
+    /// Names given by `WITH`.
+    named: BTreeSet<String>,
+}
+
+/// The clauses of one SELECT.
+#[derive(Default)]
+struct Clauses<'n> {
+    select: &'n [Node],
+    from: &'n [Node],
+    filter: &'n [Node],
+    group: &'n [Node],
+    having: &'n [Node],
+    order: &'n [Node],
+    paging: &'n [Node],
+}
+
+impl<'a> Rewriter<'a> {
+    pub(super) fn new(catalog: &'a Catalog, with_allowed: bool) -> Self {
+        Self { catalog, with_allowed, tables: Vec::new(), named: BTreeSet::new() }
+    }
+
+    /// A whole query or subquery.
+    pub(super) fn query(&mut self, nodes: &[Node]) -> Result<String, QueryError> {
+        let (mut out, mut rest) = self.with(nodes)?;
+        loop {
+            let end = rest.iter().position(|node| node.is_any(&["UNION", "INTERSECT", "MINUS", "EXCEPT"]));
+            let (select, tail) = rest.split_at(end.unwrap_or(rest.len()));
+            out.push_str(&self.select(select)?);
+            let Some(operator) = tail.first() else { return Ok(out) };
+            let all = tail.get(1).is_some_and(|node| node.is("ALL"));
+            out.push_str(match operator {
+                node if node.is("UNION") && all => " UNION ALL ",
+                node if node.is("UNION") => " UNION ",
+                node if node.is("INTERSECT") => " INTERSECT ",
+                _ => " EXCEPT ",
+            });
+            rest = &tail[if all { 2 } else { 1 }..];
+        }
+    }
+
+    fn with<'n>(&mut self, nodes: &'n [Node]) -> Result<(String, &'n [Node]), QueryError> {
+        if !nodes.first().is_some_and(|node| node.is("WITH")) {
+            return Ok((String::new(), nodes));
+        }
+        if !self.with_allowed {
+            return Err(QueryError::Unsupported);
+        }
+        let mut out = "WITH ".to_owned();
+        let mut rest = &nodes[1..];
+        while let [Node::Word(name), word, Node::Group(inner), tail @ ..] = rest
+            && word.is("AS")
+        {
+            let inner = self.query(inner)?;
+            self.named.insert(name.to_lowercase());
+            out.push_str(&format!("{} AS ({inner})", quoted_name(name)));
+            rest = tail;
+            if let [Node::Comma, tail @ ..] = rest {
+                out.push_str(", ");
+                rest = tail;
+            }
+        }
+        out.push(' ');
+        Ok((out, rest))
+    }
+
+    fn select(&mut self, nodes: &[Node]) -> Result<String, QueryError> {
+        let clauses = clauses(nodes)?;
+        let (from, single) = self.from(clauses.from)?;
+        let (filter, rownum) = split_rownum(clauses.filter)?;
+        let filter = if filter.is_empty() { String::new() } else { format!(" WHERE {}", self.expression(&filter)?) };
+        let (distinct, top, columns) = head(clauses.select);
+        let mut limits = Vec::from_iter(top);
+        let source = match (rownum, from.is_empty()) {
+            (_, true) => filter,
+            (None, false) => format!(" FROM {from}{filter}"),
+            // ROWNUM counts before anything is sorted or grouped.
+            (Some(limit), false) if single.is_some() => {
+                let alias = single.flatten().map(|alias| format!(" AS {}", quoted_name(&alias))).unwrap_or_default();
+                format!(" FROM (SELECT * FROM {from}{filter} LIMIT {limit}){alias}")
+            }
+            (Some(limit), false) => {
+                let grouped = !clauses.group.is_empty() || has_aggregate(clauses.select);
+                if distinct || grouped || !clauses.order.is_empty() {
+                    return Err(QueryError::Unsupported);
+                }
+                limits.push(limit);
+                format!(" FROM {from}{filter}")
+            }
+        };
+        let mut out = format!("SELECT {}{}{source}", if distinct { "DISTINCT " } else { "" }, self.columns(columns)?);
+        if !clauses.group.is_empty() {
+            out.push_str(&format!(" GROUP BY {}", self.expression(clauses.group)?));
+        }
+        if !clauses.having.is_empty() {
+            out.push_str(&format!(" HAVING {}", self.expression(clauses.having)?));
+        }
+        if !clauses.order.is_empty() {
+            out.push_str(&format!(" ORDER BY {}", self.order(clauses.order)?));
+        }
+        let (fetch, offset) = paging(clauses.paging)?;
+        limits.extend(fetch);
+        match (limits.as_slice(), offset) {
+            ([], None) => {}
+            ([], Some(offset)) => out.push_str(&format!(" LIMIT -1 OFFSET {offset}")),
+            ([limit], None) => out.push_str(&format!(" LIMIT {limit}")),
+            ([limit], Some(offset)) => out.push_str(&format!(" LIMIT {limit} OFFSET {offset}")),
+            _ => return Err(QueryError::Unsupported),
+        }
+        Ok(out)
+    }
+
+    /// Columns with the names their values will have.
+    fn columns(&mut self, nodes: &[Node]) -> Result<String, QueryError> {
+        let mut out = Vec::new();
+        let mut unnamed = 0;
+        for item in split(nodes) {
+            if matches!(item.last(), Some(Node::Op("*"))) && item.len() <= 3 {
+                out.push(if item.len() == 1 { "*".to_owned() } else { self.expression(item)? });
+                continue;
+            }
+            let (expression, name) = named(item);
+            let text = match expression {
+                [word] if word.is("ROWNUM") => "ROW_NUMBER() OVER ()".to_owned(),
+                other => self.expression(other)?,
+            };
+            let name = name.unwrap_or_else(|| {
+                unnamed += 1;
+                format!("expr{unnamed}")
+            });
+            if text.is_empty() {
+                return Err(QueryError::syntax(","));
+            }
+            out.push(format!("{text} AS {}", quoted_name(&name.to_lowercase())));
+        }
+        if out.is_empty() {
+            return Err(QueryError::syntax("FROM"));
+        }
+        Ok(out.join(", "))
+    }
+
+    /// The FROM clause and, when it is a single table or subquery, what that is called.
+    fn from(&mut self, nodes: &[Node]) -> Result<(String, Option<Option<String>>), QueryError> {
+        let mut out = String::new();
+        let mut sources = 0;
+        let mut last_alias = None;
+        let mut at = 0;
+        let mut expects_source = true;
+        while let Some(node) = nodes.get(at) {
+            match node {
+                Node::Comma => {
+                    out.push_str(", ");
+                    expects_source = true;
+                    at += 1;
+                }
+                Node::Word(_) | Node::Quoted(_) | Node::Group(_) if expects_source => {
+                    let (used, alias) = self.source(&nodes[at..], &mut out)?;
+                    at += used;
+                    last_alias = alias;
+                    sources += 1;
+                    expects_source = false;
+                }
+                node if node.is("ON") => {
+                    let rest = &nodes[at + 1..];
+                    let end = rest.iter().position(|node| *node == Node::Comma || is_join(node)).unwrap_or(rest.len());
+                    out.push_str(&format!(" ON {}", self.expression(&rest[..end])?));
+                    at += 1 + end;
+                }
+                node if node.is("USING") => {
+                    let Some(Node::Group(columns)) = nodes.get(at + 1) else { return Err(QueryError::syntax("USING")) };
+                    out.push_str(&format!(" USING ({})", self.expression(columns)?));
+                    at += 2;
+                }
+                Node::Word(word) if is_join(node) => {
+                    expects_source = node.is("JOIN");
+                    out.push_str(&format!(" {} ", word.to_uppercase()));
+                    at += 1;
+                }
+                _ => return Err(QueryError::syntax("FROM")),
+            }
+        }
+        Ok((out, (sources == 1).then_some(last_alias)))
+    }
+
+    /// One table or subquery; returns how many nodes it took and what it is called.
+    fn source(&mut self, nodes: &[Node], out: &mut String) -> Result<(usize, Option<String>), QueryError> {
+        let (text, table) = match &nodes[0] {
+            Node::Group(inner) if inner.first().is_some_and(|node| node.is_any(&["SELECT", "WITH"])) => {
+                (format!("({})", self.query(inner)?), None)
+            }
+            Node::Group(inner) => (format!("({})", self.from(inner)?.0), None),
+            Node::Word(name) | Node::Quoted(name) if self.named.contains(&name.to_lowercase()) => {
+                (quoted_name(name), Some(name.to_lowercase()))
+            }
+            Node::Word(name) | Node::Quoted(name) => (self.catalog.source(name)?, Some(name.to_lowercase())),
+            _ => return Err(QueryError::syntax("FROM")),
+        };
+        out.push_str(&text);
+        let explicit = nodes.get(1).is_some_and(|node| node.is("AS"));
+        let alias = match nodes.get(if explicit { 2 } else { 1 }) {
+            Some(Node::Quoted(name)) => Some(name.clone()),
+            Some(node @ Node::Word(name)) if !is_join(node) && !node.is("USING") => Some(name.clone()),
+            _ => None,
+        };
+        let used = 1 + usize::from(explicit) + usize::from(alias.is_some());
+        let name = alias.or_else(|| table.clone()).map(|name| name.to_lowercase());
+        if let Some(name) = &name {
+            out.push_str(&format!(" AS {}", quoted_name(name)));
+        }
+        self.tables.extend(name.clone().zip(table));
+        Ok((used, name))
+    }
+
+    /// Oracle sorts empty values last; SQLite is told to, except where a column has none and an index may serve.
+    fn order(&mut self, nodes: &[Node]) -> Result<String, QueryError> {
+        let mut out = Vec::new();
+        for item in split(nodes) {
+            let text = self.expression(item)?;
+            let explicit = item.iter().any(|node| node.is("NULLS"));
+            let descending = item.iter().any(|node| node.is("DESC"));
+            let key: Vec<&Node> = item.iter().filter(|node| !node.is_any(&["ASC", "DESC"])).collect();
+            let required = match key.as_slice() {
+                [Node::Word(column)] | [_, Node::Dot, Node::Word(column)] => {
+                    self.catalog.is_required(column, &self.tables)
+                }
+                _ => false,
+            };
+            let nulls = match (explicit || required, descending) {
+                (true, _) => "",
+                (false, true) => " NULLS FIRST",
+                (false, false) => " NULLS LAST",
+            };
+            out.push(format!("{text}{nulls}"));
+        }
+        Ok(out.join(", "))
+    }
+}
+
+fn is_join(node: &Node) -> bool {
+    node.is_any(&JOIN_WORDS)
+}
+
+fn has_aggregate(select: &[Node]) -> bool {
+    select.windows(2).any(|pair| pair[0].is_any(&AGGREGATES) && matches!(pair[1], Node::Group(_)))
+}
+
+/// Cuts a SELECT into its clauses.
+fn clauses(nodes: &[Node]) -> Result<Clauses<'_>, QueryError> {
+    if !nodes.first().is_some_and(|node| node.is("SELECT")) {
+        return Err(QueryError::syntax("SELECT"));
+    }
+    let mut starts: Vec<(usize, usize, &str)> = vec![(0, 1, "SELECT")];
+    for (at, node) in nodes.iter().enumerate().skip(1) {
+        let by = nodes.get(at + 1).is_some_and(|next| next.is("BY"));
+        let start = match node {
+            node if node.is("FROM") => Some((at, at + 1, "FROM")),
+            node if node.is("WHERE") => Some((at, at + 1, "WHERE")),
+            node if node.is("GROUP") && by => Some((at, at + 2, "GROUP")),
+            node if node.is("HAVING") => Some((at, at + 1, "HAVING")),
+            node if node.is("ORDER") && by => Some((at, at + 2, "ORDER")),
+            node if node.is_any(&["OFFSET", "FETCH"]) => Some((at, at, "PAGING")),
+            node if node.is_any(&["SELECT", "LIMIT", "FOR", "CONNECT", "START"]) => {
+                return Err(QueryError::Unsupported);
+            }
+            _ => None,
+        };
+        starts.extend(start);
+    }
+    let mut found = Clauses::default();
+    for (index, (_, from, name)) in starts.iter().enumerate() {
+        let end = starts.get(index + 1).map_or(nodes.len(), |(at, _, _)| *at);
+        let part = &nodes[*from..end];
+        match *name {
+            "SELECT" => found.select = part,
+            "FROM" => found.from = part,
+            "WHERE" => found.filter = part,
+            "GROUP" => found.group = part,
+            "HAVING" => found.having = part,
+            "ORDER" => found.order = part,
+            // OFFSET and FETCH are one clause.
+            _ if found.paging.is_empty() => found.paging = &nodes[*from..],
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// DISTINCT, TOP and the columns.
+fn head(nodes: &[Node]) -> (bool, Option<String>, &[Node]) {
+    match nodes {
+        [first, rest @ ..] if first.is_any(&["DISTINCT", "UNIQUE"]) => {
+            let (_, top, columns) = head(rest);
+            (true, top, columns)
+        }
+        [first, rest @ ..] if first.is("ALL") => head(rest),
+        [first, Node::Number(count), rest @ ..] if first.is("TOP") => (false, Some(count.clone()), rest),
+        _ => (false, None, nodes),
+    }
+}
+
+/// A column's expression and its name: the alias, or a plain column's own name.
+fn named(item: &[Node]) -> (&[Node], Option<String>) {
+    match item {
+        [expression @ .., word, Node::Word(name) | Node::Quoted(name)] if word.is("AS") => {
+            (expression, Some(name.clone()))
+        }
+        [expression @ .., previous, Node::Quoted(name)] if !matches!(previous, Node::Dot | Node::Op(_)) => {
+            (&item[..expression.len() + 1], Some(name.clone()))
+        }
+        [expression @ .., previous, Node::Word(name)]
+            if !is_keyword(name) && ends_operand(previous) && !matches!(previous, Node::Dot) =>
+        {
+            (&item[..expression.len() + 1], Some(name.clone()))
+        }
+        [Node::Word(name) | Node::Quoted(name)] | [_, Node::Dot, Node::Word(name) | Node::Quoted(name)] => {
+            (item, Some(name.clone()))
+        }
+        _ => (item, None),
+    }
+}
+
+fn ends_operand(node: &Node) -> bool {
+    match node {
+        Node::Word(word) => !is_keyword(word) || word.eq_ignore_ascii_case("END") || word.eq_ignore_ascii_case("NULL"),
+        Node::Quoted(_) | Node::Text(_) | Node::Number(_) | Node::Param(_) | Node::Group(_) => true,
+        Node::Op(_) | Node::Comma | Node::Dot => false,
+    }
+}
+
+/// Takes `ROWNUM <= n` out of a WHERE clause.
+fn split_rownum(filter: &[Node]) -> Result<(Vec<Node>, Option<String>), QueryError> {
+    let Some(at) = filter.iter().position(|node| node.is("ROWNUM")) else { return Ok((filter.to_vec(), None)) };
+    let alone = !filter.iter().any(|node| node.is("OR"))
+        && (at == 0 || filter[at - 1].is("AND"))
+        && filter.get(at + 3).is_none_or(|node| node.is("AND"));
+    let (Some(Node::Op(operator)), Some(bound), true) = (filter.get(at + 1), filter.get(at + 2), alone) else {
+        return Err(QueryError::Unsupported);
+    };
+    let bound = match bound {
+        Node::Number(number) => number.clone(),
+        Node::Param(index) => format!("?{index}"),
+        _ => return Err(QueryError::Unsupported),
+    };
+    let limit = match *operator {
+        "<=" => bound,
+        "<" => format!("({bound}) - 1"),
+        "=" if bound == "1" => bound,
+        _ => return Err(QueryError::Unsupported),
+    };
+    let mut rest = filter.to_vec();
+    let (from, to) = match (at, filter.len() > at + 3) {
+        (0, true) => (0, 4),
+        (0, false) => (0, 3),
+        (at, _) => (at - 1, at + 3),
+    };
+    rest.drain(from..to);
+    Ok((rest, Some(limit)))
+}
+
+/// `OFFSET n ROWS FETCH FIRST m ROWS ONLY`, either part alone too.
+fn paging(nodes: &[Node]) -> Result<(Option<String>, Option<String>), QueryError> {
+    let count = |node: &Node| match node {
+        Node::Number(number) => Ok(number.clone()),
+        Node::Param(index) => Ok(format!("?{index}")),
+        _ => Err(QueryError::syntax("FETCH")),
+    };
+    match nodes {
+        [] => Ok((None, None)),
+        [offset, start, rows, rest @ ..] if offset.is("OFFSET") && rows.is_any(&["ROW", "ROWS"]) => {
+            let (fetch, _) = paging(rest)?;
+            Ok((fetch, Some(count(start)?)))
+        }
+        [fetch, first, number, rows, only]
+            if fetch.is("FETCH") && first.is_any(&["FIRST", "NEXT"]) && rows.is_any(&["ROW", "ROWS"]) && only.is("ONLY") =>
+        {
+            Ok((Some(count(number)?), None))
+        }
+        _ => Err(QueryError::syntax("FETCH")),
+    }
+}

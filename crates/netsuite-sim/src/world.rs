@@ -1,0 +1,217 @@
+//! One account's records: a SQLite file with a single writer, a few readers, and changes that commit late.
+
+mod draft;
+mod edit;
+mod guard;
+mod generate;
+mod import;
+mod kind;
+mod late;
+mod lines;
+mod overlay;
+mod read;
+mod refusal;
+mod rules;
+mod save;
+mod schema;
+mod value;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use serde_json::Value as Json;
+
+pub(crate) use draft::Draft;
+pub(crate) use edit::Edit;
+pub(crate) use generate::Amounts;
+pub(crate) use guard::{WriteItem, WriteReply, WriteStatus};
+pub(crate) use import::Import;
+pub(crate) use kind::{ALL as ALL_TYPES, Field, Kind, RecordType};
+pub(crate) use overlay::{Overlay, SchemaChange};
+pub(crate) use read::Stored;
+pub(crate) use refusal::{Refusal, WorldError};
+pub(crate) use save::{Author, INTEGRATION_USER, Operation, Saved, Saving};
+pub(crate) use schema::{MOMENT_TYPE, VISIBLE as VISIBLE_TABLES};
+pub(crate) use value::{MOMENT_MARK, Value, WALL_MARK, iso, moment_column, moment_of_column};
+
+use crate::clock::Clock;
+use crate::format::DateFormat;
+use crate::suiteql::functions::{self, QueryState};
+use crate::ue::Outlet;
+
+const READERS: usize = 3;
+const STATEMENTS_PER_CONNECTION: usize = 128;
+const NOTHING_DUE: i64 = i64::MAX;
+
+/// The records of one account.
+pub(crate) struct World {
+    pub(crate) zone: TimeZone,
+    pub(crate) date_format: DateFormat,
+    pub(crate) clock: Arc<Clock>,
+    writer: Mutex<Connection>,
+    readers: Vec<Mutex<Reader>>,
+    turn: AtomicUsize,
+    /// Unix second at which the next late change becomes visible.
+    next_due: AtomicI64,
+    overlay: RwLock<Arc<Overlay>>,
+    /// Where user-event scripts post.
+    outlet: Option<Outlet>,
+}
+
+/// A connection that only reads, and what its SQL functions share with it.
+pub(crate) struct Reader {
+    pub(crate) connection: Connection,
+    pub(crate) state: Arc<QueryState>,
+}
+
+/// Where a world lives and whom it tells.
+pub(crate) struct Site {
+    pub(crate) path: PathBuf,
+    pub(crate) zone: TimeZone,
+    pub(crate) date_format: DateFormat,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) outlet: Option<Outlet>,
+}
+
+impl World {
+    /// Opens the file, creating what is missing.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or is no world.
+    pub(crate) fn open(site: Site) -> Result<Self, WorldError> {
+        let Site { path, zone, date_format, clock, outlet } = site;
+        let mut writer = Connection::open(&path)?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        // A killed process loses nothing of what it committed; only a machine that dies may lose the last moments.
+        writer.pragma_update(None, "synchronous", "NORMAL")?;
+        prepare(&writer, &zone, &date_format)?;
+        schema::create(&mut writer)?;
+        save::employee(&writer, INTEGRATION_USER)?;
+        let overlay = overlay::load(&writer)?;
+        let due: Option<i64> = writer.query_row("SELECT min(due) FROM sim_pending", [], |row| row.get(0))?;
+        let readers = (0..READERS).map(|_| reader(&path, &zone, &date_format)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            zone,
+            date_format,
+            clock,
+            writer: Mutex::new(writer),
+            readers,
+            turn: AtomicUsize::new(0),
+            next_due: AtomicI64::new(due.unwrap_or(NOTHING_DUE)),
+            overlay: RwLock::new(Arc::new(overlay)),
+            outlet,
+        })
+    }
+
+    /// NetSuite's present moment in whole seconds.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.clock.now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// Runs one transaction as that author and, once it is committed, the scripts of the saves it lists.
+    pub(crate) fn commit<T>(
+        &self,
+        author: &Author,
+        work: impl FnOnce(&Saving<'_>, &mut Vec<Saved>) -> Result<T, WorldError>,
+    ) -> Result<T, WorldError> {
+        let mut writer = self.writer();
+        self.apply_due(&mut writer)?;
+        // The stamp is taken under the lock, so that stamps never run backwards in commit order.
+        let at = self.now();
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut scripted = Vec::new();
+        let done = work(&Saving { tx: &tx, zone: &self.zone, at, author }, &mut scripted)?;
+        tx.commit()?;
+        self.announce(&scripted);
+        Ok(done)
+    }
+
+    /// Reads from one connection after everything due has become visible.
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&Reader) -> Result<T, WorldError>) -> Result<T, WorldError> {
+        self.settle()?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let free = (0..READERS).find_map(|step| self.readers[(turn + step) % READERS].try_lock().ok());
+        let reader = free.unwrap_or_else(|| {
+            self.readers[turn % READERS].lock().unwrap_or_else(PoisonError::into_inner)
+        });
+        work(&reader)
+    }
+
+    /// One record.
+    pub(crate) fn find(&self, kind: &RecordType, id: i64) -> Result<Option<Stored>, WorldError> {
+        self.read(|reader| Ok(read::find(&reader.connection, kind, id, &self.zone)?))
+    }
+
+    /// The id that carries an external id.
+    pub(crate) fn find_external(&self, kind: &RecordType, external_id: &str) -> Result<Option<i64>, WorldError> {
+        self.read(|reader| Ok(read::find_external(&reader.connection, kind, external_id)?))
+    }
+
+    /// Every id of a type, ascending.
+    pub(crate) fn ids(&self, kind: &RecordType) -> Result<Vec<i64>, WorldError> {
+        self.read(|reader| Ok(read::ids(&reader.connection, kind)?))
+    }
+
+    /// Every record of a type as `{"id", "fields"}`, from one snapshot.
+    pub(crate) fn dump(&self, kind: &RecordType) -> Result<Vec<Json>, WorldError> {
+        self.read(|reader| Ok(read::dump(&reader.connection, kind, &self.zone)?))
+    }
+
+    /// The text shown where a record is referred to.
+    pub(crate) fn title(&self, table: &str, id: i64) -> Result<Option<String>, WorldError> {
+        self.read(|reader| Ok(read::title(&reader.connection, table, id)?))
+    }
+
+    /// The changes of the catalogue that SuiteQL sees.
+    pub(crate) fn overlay(&self) -> Arc<Overlay> {
+        self.overlay.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what SuiteQL sees of a table.
+    pub(crate) fn change_schema(&self, change: &SchemaChange) -> Result<(), WorldError> {
+        let writer = self.writer();
+        let next = overlay::changed(&writer, &self.overlay(), change)?;
+        overlay::store(&writer, &next)?;
+        *self.overlay.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        Ok(())
+    }
+
+    /// Forgets every record and schema change; numbering goes on.
+    pub(crate) fn reset(&self) -> Result<(), WorldError> {
+        let writer = self.writer();
+        schema::clear(&writer)?;
+        self.next_due.store(NOTHING_DUE, Ordering::Release);
+        *self.overlay.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        Ok(())
+    }
+
+    fn announce(&self, saves: &[Saved]) {
+        if let Some(outlet) = &self.outlet {
+            saves.iter().for_each(|saved| outlet.offer(saved));
+        }
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn prepare(connection: &Connection, zone: &TimeZone, format: &DateFormat) -> Result<Arc<QueryState>, WorldError> {
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_PER_CONNECTION);
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    Ok(functions::register(connection, zone, format)?)
+}
+
+fn reader(path: &Path, zone: &TimeZone, format: &DateFormat) -> Result<Mutex<Reader>, WorldError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    // Oracle's LIKE minds the case.
+    connection.pragma_update(None, "case_sensitive_like", true)?;
+    let state = prepare(&connection, zone, format)?;
+    Ok(Mutex::new(Reader { connection, state }))
+}

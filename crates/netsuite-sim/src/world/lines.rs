@@ -1,0 +1,206 @@
+//! The item lines of a sales order: ids that stay, quantities that SuiteQL shows with the sign turned.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use rust_decimal::Decimal;
+use serde_json::{Map, Value as Json};
+
+use super::draft::{Draft, LineDraft};
+use super::kind::{Field, RecordType, SALES_ORDER};
+use super::read::{Stored, line_json};
+use super::refusal::{Refusal, WorldError};
+use super::save::Saving;
+use super::value::{Value, moment_column, rounded};
+
+const ITEM: usize = 0;
+const QUANTITY: usize = 1;
+const RATE: usize = 2;
+
+/// The line id that the next new line of an order gets.
+pub(crate) fn next_line(tx: &Connection, order: i64) -> rusqlite::Result<i64> {
+    tx.prepare_cached("SELECT next_line FROM sim_order WHERE id = ?")?.query_row([order], |row| row.get(0))
+}
+
+/// Carries a draft's lines into `after`; returns the caller's key → line id.
+pub(crate) fn plan(
+    saving: &Saving<'_>,
+    kind: &RecordType,
+    after: &mut Stored,
+    draft: &Draft,
+    mut next: i64,
+) -> Result<BTreeMap<String, i64>, WorldError> {
+    let mut keys = BTreeMap::new();
+    for line in &draft.remove {
+        if after.lines.remove(line).is_none() {
+            return Err(absent(*line).into());
+        }
+    }
+    if draft.replace_lines {
+        let kept: Vec<i64> = draft.upsert.iter().filter_map(|line| line.line).collect();
+        after.lines.retain(|id, _| kept.contains(id));
+    }
+    let is_new = after.lines.is_empty() && next == 1;
+    for line in &draft.upsert {
+        // On a new order every key is only the caller's word for the line.
+        let existing = if is_new { None } else { line.line };
+        let id = match existing {
+            Some(id) if after.lines.contains_key(&id) => id,
+            Some(id) => return Err(absent(id).into()),
+            None => {
+                next += 1;
+                next - 1
+            }
+        };
+        let values = filled(saving, kind, after.lines.get(&id), line)?;
+        after.lines.insert(id, values);
+        keys.insert(line.key.clone(), id);
+    }
+    saving
+        .tx
+        .prepare_cached("INSERT INTO sim_order (id, next_line) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET next_line = excluded.next_line")?
+        .execute(params![after.id, next])?;
+    Ok(keys)
+}
+
+fn absent(line: i64) -> Refusal {
+    Refusal::new("INVALID_KEY_OR_REF", format!("The line {line} does not exist on this order."))
+        .on_line(&line.to_string())
+}
+
+fn filled(
+    saving: &Saving<'_>,
+    kind: &RecordType,
+    before: Option<&Vec<Value>>,
+    draft: &LineDraft,
+) -> Result<Vec<Value>, WorldError> {
+    let mut values = before.cloned().unwrap_or_else(|| vec![Value::Null; kind.line_fields.len()]);
+    for (position, value) in &draft.values {
+        values[*position] = value.clone();
+    }
+    let Value::Reference(item) = values[ITEM] else {
+        return Err(Refusal::missing(&kind.line_fields[ITEM]).on_line(&draft.key).into());
+    };
+    let field: &Field = &kind.line_fields[ITEM];
+    saving.must_exist("item", item, || {
+        Refusal::bad_reference(field, &Json::from(item.to_string())).on_line(&draft.key)
+    })?;
+    if values[QUANTITY].is_empty() {
+        values[QUANTITY] = Value::Decimal(Decimal::ONE);
+    }
+    if values[RATE].is_empty() {
+        values[RATE] = Value::Decimal(base_price(saving.tx, item)?);
+    }
+    Ok(values)
+}
+
+fn base_price(tx: &Connection, item: i64) -> rusqlite::Result<Decimal> {
+    let price = tx
+        .prepare_cached("SELECT baseprice FROM item WHERE id = ?")?
+        .query_row([item], |row| {
+            let column = row.get_ref(0)?;
+            Ok(Value::from_column(super::kind::Kind::Decimal(2), column, &jiff::tz::TimeZone::UTC))
+        })
+        .optional()?;
+    Ok(match price {
+        Some(Value::Decimal(price)) => price,
+        _ => Decimal::ZERO,
+    })
+}
+
+fn number(value: &Value) -> Decimal {
+    match value {
+        Value::Decimal(number) => *number,
+        _ => Decimal::ZERO,
+    }
+}
+
+fn amount(line: &[Value]) -> Decimal {
+    let exact = number(&line[QUANTITY]).checked_mul(number(&line[RATE]));
+    // Fifteen digits times fifteen digits can leave the type's range only far beyond any real amount.
+    rounded(exact.unwrap_or(Decimal::MAX), 2)
+}
+
+/// The order's total.
+pub(crate) fn total(lines: &BTreeMap<i64, Vec<Value>>) -> Decimal {
+    lines.values().map(|line| amount(line)).fold(Decimal::ZERO, Decimal::saturating_add)
+}
+
+/// Whether something is left to fulfil.
+pub(crate) fn is_open(lines: &BTreeMap<i64, Vec<Value>>) -> bool {
+    lines.values().any(|line| number(&line[QUANTITY]) > Decimal::ZERO)
+}
+
+/// Adds the main line of a new order.
+pub(crate) fn insert_main(saving: &Saving<'_>, order: &Stored) -> Result<(), WorldError> {
+    let stamp = moment_column(saving.at);
+    saving
+        .tx
+        .prepare_cached(
+            r#"INSERT INTO transactionline ("transaction", id, linesequencenumber, mainline, netamount, foreignamount,
+                 linecreateddate, linelastmodifieddate)
+               VALUES (?, 0, 0, 'T', 0, 0, ?2, ?2)"#,
+        )?
+        .execute(params![order.id, stamp])?;
+    Ok(())
+}
+
+/// Writes the lines that differ, and the main line's total.
+pub(crate) fn store(saving: &Saving<'_>, before: &Stored, after: &Stored) -> Result<(), WorldError> {
+    let stamp = moment_column(saving.at);
+    for id in before.lines.keys().filter(|id| !after.lines.contains_key(id)) {
+        saving
+            .tx
+            .prepare_cached(r#"DELETE FROM transactionline WHERE "transaction" = ? AND id = ?"#)?
+            .execute(params![after.id, id])?;
+    }
+    for (id, line) in &after.lines {
+        if before.lines.get(id) == Some(line) {
+            continue;
+        }
+        // A sale takes stock away and earns money: SuiteQL shows both with the sign turned.
+        let quantity = Value::Decimal(-number(&line[QUANTITY])).to_column(saving.zone);
+        let net = Value::Decimal(-amount(line)).to_column(saving.zone);
+        let rate = line[RATE].to_column(saving.zone);
+        let item = line[ITEM].to_column(saving.zone);
+        saving
+            .tx
+            .prepare_cached(
+                r#"INSERT INTO transactionline ("transaction", id, linesequencenumber, mainline, item, itemtype,
+                     quantity, rate, netamount, foreignamount, linecreateddate, linelastmodifieddate)
+                   VALUES (?1, ?2, ?2, 'F', ?3, (SELECT itemtype FROM item WHERE id = ?3), ?4, ?5, ?6, ?6, ?7, ?7)
+                   ON CONFLICT ("transaction", id) DO UPDATE SET item = excluded.item, itemtype = excluded.itemtype,
+                     quantity = excluded.quantity, rate = excluded.rate, netamount = excluded.netamount,
+                     foreignamount = excluded.foreignamount, linelastmodifieddate = excluded.linelastmodifieddate"#,
+            )?
+            .execute(params![after.id, id, item, quantity, rate, net, stamp])?;
+    }
+    let total = after.value(&SALES_ORDER, "foreigntotal").to_column(saving.zone);
+    saving
+        .tx
+        .prepare_cached(
+            r#"UPDATE transactionline SET netamount = ?2, foreignamount = ?2, linelastmodifieddate = ?3
+               WHERE "transaction" = ?1 AND id = 0"#,
+        )?
+        .execute(params![after.id, total, stamp])?;
+    Ok(())
+}
+
+/// Removes every line of a deleted order.
+pub(crate) fn remove_all(tx: &Connection, order: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached(r#"DELETE FROM transactionline WHERE "transaction" = ?"#)?.execute([order])?;
+    tx.prepare_cached("DELETE FROM sim_order WHERE id = ?")?.execute([order])?;
+    Ok(())
+}
+
+/// The lines that differ, in natural JSON; a removed line is null.
+pub(crate) fn changed(kind: &RecordType, before: &Stored, after: &Stored) -> Map<String, Json> {
+    let mut lines = Map::new();
+    for id in before.lines.keys().filter(|id| !after.lines.contains_key(id)) {
+        lines.insert(id.to_string(), Json::Null);
+    }
+    for (id, line) in after.lines.iter().filter(|(id, line)| before.lines.get(id) != Some(line)) {
+        lines.insert(id.to_string(), line_json(kind, line));
+    }
+    lines
+}
