@@ -106,8 +106,8 @@ impl Authorizer {
             Scheme::Tba(tba) => {
                 let nonce = self.ids.uuid().simple().to_string();
                 let header = tba.header(method, url, &nonce, now.as_second());
-                let mut header = HeaderValue::try_from(header)
-                    .map_err(|_| CallError::NotSent { code: "header_not_ascii" })?;
+                let mut header =
+                    HeaderValue::try_from(header).map_err(|_| CallError::NotSent { code: "header_not_ascii" })?;
                 header.set_sensitive(true);
                 Ok(Credential { header, token: None })
             }

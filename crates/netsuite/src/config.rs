@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::AccountId;
+use model::accounts::{AccountSettings, NetsuiteAuth};
 use secrecy::SecretString;
 use url::Url;
 
@@ -76,6 +77,35 @@ impl From<&model::accounts::AccountSettings> for NetsuiteConfig {
                 private_key_pem: oauth2.private_key.clone(),
             },
             model::accounts::NetsuiteAuth::Tba(tba) => Auth::Tba {
+                realm: tba.realm.clone(),
+                consumer_key: tba.consumer_key.clone(),
+                consumer_secret: tba.consumer_secret.clone(),
+                token_id: tba.token_id.clone(),
+                token_secret: tba.token_secret.clone(),
+            },
+        };
+        Self {
+            query_script: netsuite.scripts.query_script.clone(),
+            query_deploy: netsuite.scripts.query_deploy.clone(),
+            write_script: netsuite.scripts.write_script.clone(),
+            write_deploy: netsuite.scripts.write_deploy.clone(),
+            concurrency_limit: netsuite.concurrency_limit,
+            ..Self::new(account.id.clone(), &netsuite.rest_url, &netsuite.restlet_url, &netsuite.token_url, auth)
+        }
+    }
+}
+
+impl From<&AccountSettings> for NetsuiteConfig {
+    /// The account as the accounts file has it; what is not in it has its default.
+    fn from(account: &AccountSettings) -> Self {
+        let netsuite = &account.netsuite;
+        let auth = match &netsuite.auth {
+            NetsuiteAuth::OAuth2(oauth2) => Auth::Oauth2 {
+                client_id: oauth2.client_id.clone(),
+                certificate_id: oauth2.certificate_id.clone(),
+                private_key_pem: oauth2.private_key.clone(),
+            },
+            NetsuiteAuth::Tba(tba) => Auth::Tba {
                 realm: tba.realm.clone(),
                 consumer_key: tba.consumer_key.clone(),
                 consumer_secret: tba.consumer_secret.clone(),
@@ -213,8 +243,7 @@ impl Endpoints {
         let rest_url = parse(&config.rest_url).ok_or_else(|| bad("rest_url"))?;
         let rest = rest_url.as_str().trim_end_matches('/');
         let rest = rest.strip_suffix(REST_SUFFIX).unwrap_or(rest).to_owned();
-        let suiteql =
-            parse(&format!("{rest}{REST_SUFFIX}/query/v1/suiteql")).ok_or_else(|| bad("rest_url"))?;
+        let suiteql = parse(&format!("{rest}{REST_SUFFIX}/query/v1/suiteql")).ok_or_else(|| bad("rest_url"))?;
 
         let given = parse(&config.restlet_url).ok_or_else(|| bad("restlet_url"))?;
         let named = |key: &str| given.query_pairs().find(|(k, _)| k == key).map(|(_, v)| v.into_owned());
@@ -241,8 +270,7 @@ impl Endpoints {
 
 /// The token endpoint, checked.
 pub(crate) fn token_url(config: &NetsuiteConfig) -> Result<Url, ConfigError> {
-    parse(&config.token_url)
-        .ok_or_else(|| ConfigError::Url { account: config.account.clone(), setting: "token_url" })
+    parse(&config.token_url).ok_or_else(|| ConfigError::Url { account: config.account.clone(), setting: "token_url" })
 }
 
 fn restlet(bare: &Url, script: &str, deploy: &str) -> Url {
@@ -263,6 +291,8 @@ fn parse(text: &str) -> Option<Url> {
 
 #[cfg(test)]
 mod tests {
+    use model::accounts::{NetsuiteSettings, OAuth2Settings, Scripts};
+
     use super::*;
 
     fn config(rest: &str, restlet: &str) -> NetsuiteConfig {
@@ -298,6 +328,35 @@ mod tests {
             named.write_restlet.query(),
             Some("script=customscript_concord_write&deploy=customdeploy_concord_write")
         );
+    }
+
+    #[test]
+    fn the_accounts_file_sets_addresses_scripts_limit_and_credentials() {
+        let settings = AccountSettings {
+            id: AccountId::parse("A1").unwrap(),
+            suspended: false,
+            netsuite: NetsuiteSettings {
+                rest_url: "https://h".into(),
+                restlet_url: "https://r".into(),
+                token_url: "https://h/token".into(),
+                auth: NetsuiteAuth::OAuth2(OAuth2Settings {
+                    client_id: "c".into(),
+                    certificate_id: "k".into(),
+                    private_key: "p".to_owned().into(),
+                }),
+                scripts: Scripts { write_script: "77".into(), ..Scripts::default() },
+                concurrency_limit: 15,
+            },
+            suitex_database_url: None,
+            ingest_secrets: Vec::new(),
+        };
+        let config = NetsuiteConfig::from(&settings);
+        let endpoints = Endpoints::of(&config).unwrap();
+        assert_eq!(config.concurrency_limit, 15);
+        assert_eq!(endpoints.write_restlet.query(), Some("script=77&deploy=customdeploy_concord_write"));
+        assert_eq!(token_url(&config).unwrap().as_str(), "https://h/token");
+        assert!(matches!(&config.auth, Auth::Oauth2 { client_id, certificate_id, .. }
+            if client_id == "c" && certificate_id == "k"));
     }
 
     #[test]

@@ -108,10 +108,10 @@ impl Connection {
         }
         let accept_language = match &config.accept_language {
             None => None,
-            Some(language) => Some(HeaderValue::from_str(language).map_err(|_| ConfigError::Header {
-                account: account.clone(),
-                setting: "accept_language",
-            })?),
+            Some(language) => Some(
+                HeaderValue::from_str(language)
+                    .map_err(|_| ConfigError::Header { account: account.clone(), setting: "accept_language" })?,
+            ),
         };
         Ok(Self {
             endpoints: Endpoints::of(config)?,
@@ -266,11 +266,8 @@ impl CallError {
 
     /// The error as the answer to a read.
     pub(crate) fn into_read_error(self) -> RemoteError {
-        let unavailable = |retry_after| RemoteError::Unavailable {
-            side: Side::Netsuite,
-            code: self.code().to_owned(),
-            retry_after,
-        };
+        let unavailable =
+            |retry_after| RemoteError::Unavailable { side: Side::Netsuite, code: self.code().to_owned(), retry_after };
         match self {
             Self::NotSent { .. } | Self::Lost(_) => unavailable(None),
             Self::Paused { rest } => unavailable(Some(rest)),

@@ -35,9 +35,9 @@ pub(crate) fn value(field: &FieldSpec, text: Option<&str>) -> Result<Value, Fail
             Some(text) => canonical_text(field, text, *keep_trailing),
         },
         Kind::Date => dated(field, text, "YYYY-MM-DD", |t| calendar_date(t).map(|date| date.to_string())),
-        Kind::DateTime => dated(field, text, "a UTC instant to the second", |t| {
-            instant(t).map(|at| whole_second(at).to_string())
-        }),
+        Kind::DateTime => {
+            dated(field, text, "a UTC instant to the second", |t| instant(t).map(|at| whole_second(at).to_string()))
+        }
         Kind::Reference { .. } => Ok(text.map_or(Value::Null, |text| Value::text(text.trim()))),
         Kind::Set => Ok(set(text.unwrap_or_default())),
         Kind::Lines(_) => Err(bad(field, "is a sublist", "a query of its own")),

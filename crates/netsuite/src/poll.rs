@@ -155,9 +155,11 @@ pub(crate) async fn lines_modified_since(
     if sublist(spec).map_err(refused)?.is_none() {
         return Ok(Page { rows: Vec::new(), next: cursor, ns_now: None });
     }
-    let filter = spec.netsuite.filter.as_deref().map(|filter| {
-        format!(" AND tl.transaction IN (SELECT id FROM transaction WHERE {filter})")
-    });
+    let filter = spec
+        .netsuite
+        .filter
+        .as_deref()
+        .map(|filter| format!(" AND tl.transaction IN (SELECT id FROM transaction WHERE {filter})"));
     let statement = format!(
         "SELECT tl.uniquekey AS {ID}, tl.transaction AS concord_parent, {} AS {MODIFIED}, {} AS {NOW} \
          FROM transactionline tl WHERE {} AND tl.taxline = 'F'{} ORDER BY {} ASC, tl.uniquekey ASC",
@@ -197,8 +199,7 @@ pub(crate) async fn list(
     let mut ids = Vec::new();
     while ids.len() < limit {
         let asked = (limit - ids.len()).min(PAGE_ROWS);
-        let statement =
-            format!("SELECT t.id AS {ID} FROM {table} t WHERE t.id > {after}{filter} ORDER BY t.id ASC");
+        let statement = format!("SELECT t.id AS {ID} FROM {table} t WHERE t.id > {after}{filter} ORDER BY t.id ASC");
         let rows = query(connection, &statement, asked).await?;
         for row in &rows {
             let id = row.number(ID).map_err(refused)?;
@@ -238,10 +239,7 @@ fn keys(rows: &[Row], id: &str, time: &str, from: Cursor) -> Result<Vec<Cursor>,
     let mut last = from;
     let mut keys = Vec::with_capacity(rows.len());
     for row in rows {
-        let key = Cursor {
-            second: instant(row, time).map_err(refused)?,
-            id: Some(row.number(id).map_err(refused)?),
-        };
+        let key = Cursor { second: instant(row, time).map_err(refused)?, id: Some(row.number(id).map_err(refused)?) };
         if key <= last {
             return Err(refused(out_of_order()));
         }

@@ -111,11 +111,7 @@ fn twice(spec: &TypeSpec, rid: Rid) -> Failure {
 }
 
 /// Bodies and lines of one instant each, by internal id. A single value that cannot be read spoils its record only.
-pub(crate) async fn snapshots(
-    connection: &Connection,
-    spec: &TypeSpec,
-    condition: &str,
-) -> Result<Found, RemoteError> {
+pub(crate) async fn snapshots(connection: &Connection, spec: &TypeSpec, condition: &str) -> Result<Found, RemoteError> {
     let mut settled = Found::new();
     let mut condition = condition.to_owned();
     let mut torn = BTreeSet::new();
@@ -141,12 +137,7 @@ pub(crate) async fn snapshots(
     Ok(settled)
 }
 
-fn observed(
-    account: &AccountId,
-    spec: &TypeSpec,
-    want: &ReadRequest,
-    found: &Result<Snapshot, RemoteError>,
-) -> Answer {
+fn observed(account: &AccountId, spec: &TypeSpec, want: &ReadRequest, found: &Result<Snapshot, RemoteError>) -> Answer {
     let one = found.as_ref().map_err(Clone::clone)?;
     let record = RecordRef { account: account.clone(), record_type: spec.name.clone(), rid: want.rid };
     // A copied record carries the stamp of its original: only a stamp of this rid proves a write to it.

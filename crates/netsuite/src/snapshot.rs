@@ -181,12 +181,7 @@ fn take(spec: &TypeSpec, lines: &LinesSpec, row: &Row, line: i64, outcome: &mut 
 
 /// The main line comes along: it is there for every transaction and shows the record's mark even where no other
 /// line does.
-fn statement(
-    spec: &TypeSpec,
-    lines: &LinesSpec,
-    ids: &[i64],
-    after: Option<(i64, i64)>,
-) -> Result<String, Failure> {
+fn statement(spec: &TypeSpec, lines: &LinesSpec, ids: &[i64], after: Option<(i64, i64)>) -> Result<String, Failure> {
     let mut columns = vec![
         format!("tl.transaction AS {PARENT}"),
         format!("tl.id AS {ID}"),

@@ -128,12 +128,7 @@ fn of_call(error: &CallError) -> WriteOutcome {
 }
 
 /// An answer that does not fit the question, item by item, says nothing that can be trusted.
-fn results(
-    connection: &Connection,
-    spec: &TypeSpec,
-    batch: &[&Ready<'_>],
-    body: &[u8],
-) -> Vec<(usize, WriteOutcome)> {
+fn results(connection: &Connection, spec: &TypeSpec, batch: &[&Ready<'_>], body: &[u8]) -> Vec<(usize, WriteOutcome)> {
     let answered = serde_json::from_slice::<Answered>(body).ok().map(|answered| answered.results);
     let fits = |results: &Vec<ItemResult>| {
         results.len() == batch.len()

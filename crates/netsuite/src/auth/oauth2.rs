@@ -163,8 +163,7 @@ impl Oauth2 {
 impl Granted {
     fn into_token(self, now: Timestamp, number: u64) -> Result<Token, CallError> {
         let unusable = || CallError::NotSent { code: "token_unreadable" };
-        let mut header = HeaderValue::try_from(format!("Bearer {}", self.access_token))
-            .map_err(|_| unusable())?;
+        let mut header = HeaderValue::try_from(format!("Bearer {}", self.access_token)).map_err(|_| unusable())?;
         header.set_sensitive(true);
         let life = self.expires_in.clamp(1, LONGEST_LIFE);
         let after = |seconds: i64| now.checked_add(jiff::SignedDuration::from_secs(seconds)).map_err(|_| unusable());

@@ -133,6 +133,9 @@ mod tests {
         let url = Url::parse("https://123456.suitetalk.api.netsuite.com/services/rest/record/v1/employee/40").unwrap();
         let header = oracle().header(&Method::GET, &url, NONCE, TIMESTAMP);
         assert!(header.starts_with("OAuth realm=\"123456\", "), "{header}");
-        assert!(header.ends_with("oauth_signature=\"B5OIWznZ2YP0OB7VrJrGkYsTh%2B8H%2B5T9Hag%2Bo92q0zY%3D\""), "{header}");
+        assert!(
+            header.ends_with("oauth_signature=\"B5OIWznZ2YP0OB7VrJrGkYsTh%2B8H%2B5T9Hag%2Bo92q0zY%3D\""),
+            "{header}"
+        );
     }
 }

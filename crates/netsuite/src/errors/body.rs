@@ -79,6 +79,11 @@ impl Told {
         self.detail.as_deref().is_some_and(|detail| detail.contains(words))
     }
 
+    /// A deletion refused for the sake of other records, in the code or in the words.
+    pub(super) fn names_dependents(&self) -> bool {
+        self.code.as_deref().is_some_and(|code| code.contains("DEPENDENT")) || self.says("dependent record")
+    }
+
     /// The name between two markers of the detail, if it has the shape of a name.
     pub(super) fn name(&self, before: &str, after: &str) -> Option<String> {
         let found = between(self.detail.as_deref()?, before, after)?;

@@ -53,7 +53,7 @@ pub(super) const NEVER_RAN: &[&str] = &[
 ];
 
 /// Longest code of a record's refusal that is passed on.
-const LONGEST_CODE: usize = 60;
+const LONGEST_CODE: usize = 100;
 
 /// The code in our own spelling, with its meaning.
 pub(super) fn known(code: &str) -> Option<(&'static str, Meaning)> {
@@ -130,6 +130,8 @@ fn content_sentence(told: &Told) -> String {
     } else if told.says("Invalid Field Value") {
         let field = told.name("for the following field: ", "").unwrap_or_else(|| "a field".to_owned());
         format!("NetSuite does not accept the value for {}.", field.trim_end_matches('.'))
+    } else if told.names_dependents() {
+        "The record cannot be deleted: other records depend on it.".to_owned()
     } else {
         "NetSuite, or a script or workflow in the account, refused the record.".to_owned()
     }

@@ -73,8 +73,11 @@ fn refused_as(code: &str) -> Result<Timestamp, RemoteError> {
 }
 
 fn login_refused() -> Act {
-    status(401, &json!({ "title": "Unauthorized", "status": 401,
-        "o:errorDetails": [{ "detail": "Invalid login attempt.", "o:errorCode": "INVALID_LOGIN" }] }))
+    status(
+        401,
+        &json!({ "title": "Unauthorized", "status": 401,
+        "o:errorDetails": [{ "detail": "Invalid login attempt.", "o:errorCode": "INVALID_LOGIN" }] }),
+    )
 }
 
 fn is_token(seen: &Seen) -> bool {
@@ -94,10 +97,7 @@ async fn an_assertion_is_signed_by_the_scheme_of_the_key_and_says_what_netsuite_
         assert_eq!(request.header("content-type"), "application/x-www-form-urlencoded");
         assert_eq!(request.header("authorization"), "");
         assert_eq!(request.form("grant_type"), "client_credentials");
-        assert_eq!(
-            request.form("client_assertion_type"),
-            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-        );
+        assert_eq!(request.form("client_assertion_type"), "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
         let mut validation = Validation::new(algorithm);
         validation.validate_exp = false;
         validation.set_audience(&[format!("{}/token", mock.base)]);
@@ -227,10 +227,13 @@ async fn a_first_login_that_is_refused_is_not_repeated() {
 
 #[tokio::test]
 async fn a_bad_grant_is_a_refusal_and_nothing_else_is_sent() {
-    let mock = Mock::start(|seen, _| {
-        if is_token(seen) { status(400, &json!({ "error": "invalid_grant" })) } else { clock_page() }
-    })
-    .await;
+    let mock =
+        Mock::start(
+            |seen, _| {
+                if is_token(seen) { status(400, &json!({ "error": "invalid_grant" })) } else { clock_page() }
+            },
+        )
+        .await;
     let remote = remote(&oauth2(&mock.base, &p256().0));
     let changes = [("email".to_owned(), model::Value::Null)].into();
     let outcomes = remote.write(&account(), &spec("customer"), &[update(1, changes, model::Fields::new())]).await;
@@ -293,10 +296,16 @@ fn settings_that_cannot_work_stop_the_start_with_one_sentence() {
         assert!(matches!(&error, ConfigError::Key { .. }), "{error}");
         assert!(error.to_string().contains("TSTDRV100001") && !error.to_string().contains("AAAA"), "{error}");
     }
-    assert!(matches!(open(NetsuiteConfig { guard: WriteGuard::PatchWithNotes, ..tba(base) }), ConfigError::Guard { .. }));
+    assert!(matches!(
+        open(NetsuiteConfig { guard: WriteGuard::PatchWithNotes, ..tba(base) }),
+        ConfigError::Guard { .. }
+    ));
     assert!(matches!(open(NetsuiteConfig { concurrency_limit: 0, ..tba(base) }), ConfigError::Zero { .. }));
     assert!(matches!(open(NetsuiteConfig { timeout: Duration::ZERO, ..tba(base) }), ConfigError::Zero { .. }));
-    assert!(matches!(open(NetsuiteConfig { token_url: "x".into(), ..oauth2(base, &p256().0) }), ConfigError::Url { .. }));
+    assert!(matches!(
+        open(NetsuiteConfig { token_url: "x".into(), ..oauth2(base, &p256().0) }),
+        ConfigError::Url { .. }
+    ));
     let language = Some("de\n".to_owned());
     assert!(matches!(open(NetsuiteConfig { accept_language: language, ..tba(base) }), ConfigError::Header { .. }));
 }

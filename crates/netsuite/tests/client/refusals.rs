@@ -19,7 +19,8 @@ fn query_error(rest: &str) -> String {
 }
 
 fn record_error(code: &str, detail: &str) -> String {
-    serde_json::json!({ "title": "Bad Request", "o:errorDetails": [{ "detail": detail, "o:errorCode": code }] }).to_string()
+    serde_json::json!({ "title": "Bad Request", "o:errorDetails": [{ "detail": detail, "o:errorCode": code }] })
+        .to_string()
 }
 
 struct Case(Surface, u16, String, ErrorClass, &'static str, &'static str);
@@ -81,7 +82,8 @@ fn logins_and_limits() -> Vec<Case> {
 }
 
 fn queries() -> Vec<Case> {
-    let unknown = "Search error occurred: Unknown identifier 'subsidiary'. Available identifiers are: {transaction=transaction}.";
+    let unknown =
+        "Search error occurred: Unknown identifier 'subsidiary'. Available identifiers are: {transaction=transaction}.";
     let date = "Search error occurred: Parse of date/time \"2022-12-31\" failed with date format \"dd/MM/yy\" in time zone America/Los_Angeles";
     vec![
         // §3.7
@@ -148,7 +150,14 @@ fn scripts() -> Vec<Case> {
         case(Restlet, 503, "", Transient, "http_503", "trouble"),
         case(Restlet, 400, named("SSS_USAGE_LIMIT_EXCEEDED"), Transient, "SSS_USAGE_LIMIT_EXCEEDED", "no units left"),
         case(Restlet, 400, named("SSS_TIME_LIMIT_EXCEEDED"), Transient, "SSS_TIME_LIMIT_EXCEEDED", "trouble"),
-        case(Restlet, 400, named("INVALID_RETURN_DATA_FORMAT"), Operational, "INVALID_RETURN_DATA_FORMAT", "not set up"),
+        case(
+            Restlet,
+            400,
+            named("INVALID_RETURN_DATA_FORMAT"),
+            Operational,
+            "INVALID_RETURN_DATA_FORMAT",
+            "not set up",
+        ),
         case(Restlet, 400, named("MODULE_DOES_NOT_EXIST"), Operational, "MODULE_DOES_NOT_EXIST", "not set up"),
         case(Restlet, 403, named("TWO_FA_REQD"), Operational, "TWO_FA_REQD", "refused the login"),
         case(
