@@ -1,0 +1,37 @@
+//! Merge steps over what is due.
+
+use async_trait::async_trait;
+use chassis::duty::{Duty, Turn};
+use model::AccountId;
+use steps::{Engine, merge_step};
+use store::records::Pick;
+
+/// One merge loop.
+pub(crate) struct Merging {
+    pub(crate) engine: Engine,
+    pub(crate) accounts: Vec<AccountId>,
+    pub(crate) per_account: usize,
+}
+
+#[async_trait]
+impl Duty for Merging {
+    async fn turn(&self) -> anyhow::Result<Turn> {
+        let pick = Pick::DueMerge {
+            accounts: self.accounts.clone(),
+            per_account: self.per_account,
+            now: self.engine.clock.now(),
+        };
+        let done = merge_step(&self.engine.core(), &pick).await?;
+        if done.records == 0 {
+            return Ok(Turn { worked: false, next_due: self.engine.records.next_due(&self.accounts, None).await? });
+        }
+        let count = |outcome: &'static str, n: usize| {
+            metrics::counter!("concord_events_merged_total", "outcome" => outcome).increment(n as u64);
+        };
+        count("applied", done.applied);
+        count("settled", done.settled - done.applied);
+        count("unreadable", done.unreadable);
+        metrics::counter!("concord_conflicts_total", "policy" => "any").increment(done.conflicts as u64);
+        Ok(Turn { worked: true, next_due: None })
+    }
+}

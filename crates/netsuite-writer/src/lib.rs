@@ -1,0 +1,54 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod gate;
+mod handler;
+
+use std::sync::Arc;
+
+use chassis::Parts;
+use chassis::duty::{Duty, Waker};
+use chassis::worker::WorkerLimits;
+use model::{AccountId, PerSide, Side};
+use netsuite::{NetsuiteConfig, NetsuiteRemote};
+use steps::{Absent, Engine, Writer};
+use store::PgRecords;
+
+pub use config::Config;
+use gate::Gate;
+use handler::{Due, Writing};
+
+/// Builds the parts and works until shutdown: doorbells, writes and recoveries that fall due, and the relay.
+///
+/// # Errors
+/// Settings of an account that cannot be used, or a subscription that cannot be opened.
+pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
+    let accounts: Vec<AccountId> = parts.accounts.iter().map(|account| account.id.clone()).collect();
+    let with_timeout = |account: &model::accounts::AccountSettings| NetsuiteConfig { timeout: config.timeout, ..account.into() };
+    let netsuite: Vec<NetsuiteConfig> = parts.accounts.iter().map(|account| with_timeout(account)).collect();
+    let engine = Engine {
+        records: Arc::new(PgRecords::new(parts.pool.clone())),
+        remotes: PerSide {
+            suitex: Arc::new(Absent(Side::Suitex)),
+            netsuite: Arc::new(NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?),
+        },
+        world: Arc::new(chassis::sync::world(&parts.core)?),
+        clock: parts.clock.clone(),
+        ids: parts.ids.clone(),
+        settings: config.limits.clone(),
+    };
+    let suspended = parts.accounts.iter().filter(|a| a.suspended).map(|a| a.id.clone()).collect();
+    let gate = Arc::new(Gate::new(parts.pool.clone(), suspended));
+    let writer = Writer { engine, side: Side::Netsuite, accounts, per_account: config.batch };
+    let writing = Arc::new(Writing { writer, gate: gate.clone() });
+    let limits = WorkerLimits { batch: config.batch, concurrency: config.loops, ..WorkerLimits::default() };
+    let waker = Waker::listen(&parts, store::WORK_CHANNEL);
+    let due: Arc<dyn Duty> = Arc::new(Due(writing.clone()));
+    let (worked, (), (), ()) = tokio::join!(
+        parts.work(parts.core.topics.netsuite_writer(), writing, limits),
+        parts.relay(),
+        chassis::duty::run(&parts, "writes that are due", waker.handle(), due),
+        chassis::duty::run(&parts, "suspended accounts", Waker::silent().handle(), gate),
+    );
+    worked
+}

@@ -1,0 +1,148 @@
+//! One tenant's outbox: rows in id order, published, and marked only after the broker acknowledged them. A crash in
+//! between publishes twice, which intake forgives; the other order would lose.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chassis::Parts;
+use chassis::bus::{Message, lane};
+use chassis::duty::{Duty, Turn, Waker};
+use model::spec::World;
+use model::{AccountId, ErrorClass, Failure, record_key};
+use sqlx::PgPool;
+use suitex::capture::{self, OutboxRow};
+
+use crate::config::Config;
+
+/// Wait before a tenant that could not be listened to is tried again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(2);
+
+/// The relay of one tenant.
+pub(crate) struct Relay {
+    pub(crate) account: AccountId,
+    pub(crate) tenant: PgPool,
+    pub(crate) world: Arc<World>,
+    pub(crate) parts: Parts,
+    pub(crate) config: Config,
+}
+
+/// Wakes the relay when the tenant notifies, or every `poll`.
+pub(crate) async fn ring(relay: Arc<Relay>, waker: Waker) {
+    let stop = relay.parts.shutdown.clone();
+    while !stop.is_cancelled() {
+        match stop.run_until_cancelled(capture::Bell::listen(&relay.tenant)).await {
+            None => return,
+            Some(Ok(mut bell)) => loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(relay.config.poll) => {}
+                    rung = bell.rung() => if rung.is_err() { break },
+                }
+                waker.wake();
+            },
+            Some(Err(error)) => {
+                tracing::warn!(account = %relay.account, %error, "the outbox of {} cannot be listened to: {error}", relay.account);
+            }
+        }
+        waker.wake();
+        stop.run_until_cancelled(tokio::time::sleep(LISTEN_AGAIN)).await;
+    }
+}
+
+/// A row on its way out: an event, a row nobody syncs, or one that cannot be represented.
+enum Leaving {
+    Event(Box<Message>),
+    Unmapped,
+    Refused(Failure),
+}
+
+#[async_trait]
+impl Duty for Relay {
+    async fn turn(&self) -> anyhow::Result<Turn> {
+        let rows = capture::unpublished(&self.tenant, self.config.batch).await?;
+        if rows.is_empty() {
+            capture::prune(&self.tenant, self.config.keep, self.config.batch).await?;
+            return Ok(Turn::default());
+        }
+        let leaving: Vec<Leaving> = rows.iter().map(|row| self.convert(row)).collect();
+        let published = self.publish(&rows, leaving).await?;
+        Ok(Turn { worked: published, next_due: None })
+    }
+}
+
+impl Relay {
+    fn convert(&self, row: &OutboxRow) -> Leaving {
+        let known = model::RecordType::parse(&row.record_type).ok().and_then(|name| self.world.get(&name).cloned());
+        let Some(spec) = known else { return Leaving::Unmapped };
+        match capture::to_change_event(&self.account, &spec, row) {
+            Ok(event) => {
+                let key = record_key(&event.account, &event.record_type, event.record_id.as_str());
+                Leaving::Event(Box::new(Message {
+                    data: model::wire::encode_change(&event),
+                    attributes: model::wire::change_attributes(&event),
+                    ordering_key: Some(lane(&key, self.parts.core.topics.lanes)),
+                }))
+            }
+            Err(failure) => Leaving::Refused(failure),
+        }
+    }
+
+    /// Publishes in order and marks what the broker took. Answers whether anything moved.
+    async fn publish(&self, rows: &[OutboxRow], leaving: Vec<Leaving>) -> anyhow::Result<bool> {
+        let (mut messages, mut sent_ids, mut done, mut aside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (row, leaving) in rows.iter().zip(leaving) {
+            match leaving {
+                Leaving::Event(message) => {
+                    messages.push(*message);
+                    sent_ids.push(row.id);
+                }
+                Leaving::Unmapped => aside.push((row.id, "record type is not synced".to_owned())),
+                Leaving::Refused(failure) => {
+                    self.report(row, &failure).await?;
+                    aside.push((row.id, failure.reason));
+                }
+            }
+        }
+        let topic = self.parts.core.topics.raw.clone();
+        let mut refused = None;
+        for (id, outcome) in sent_ids.into_iter().zip(self.parts.bus.publish(&topic, messages).await) {
+            match outcome {
+                Ok(_) => done.push(id),
+                Err(error) => refused = Some(error),
+            }
+        }
+        capture::mark_published(&self.tenant, &done).await?;
+        capture::set_aside(&self.tenant, &aside).await?;
+        match refused {
+            Some(error) => Err(anyhow::Error::new(error).context("the broker did not take every event; they stay in the outbox")),
+            None => Ok(!done.is_empty() || !aside.is_empty()),
+        }
+    }
+
+    /// A row that can never become an event goes where a person sees it.
+    async fn report(&self, row: &OutboxRow, failure: &Failure) -> anyhow::Result<()> {
+        let key = format!("{}|{}|{}", self.account, row.record_type, row.record_id);
+        let attributes = [
+            ("event_id", row.event_id.to_string()),
+            ("account_id", self.account.to_string()),
+            ("record_type", row.record_type.clone()),
+            ("record_id", row.record_id.clone()),
+            ("source", "suitex".to_owned()),
+            ("error_class", ErrorClass::Validation.as_str().to_owned()),
+            ("reason", failure.reason.clone()),
+            ("reason_code", failure.code.to_owned()),
+            ("attempts", "1".to_owned()),
+            ("first_failed_at", self.parts.clock.now().to_string()),
+        ];
+        let message = Message {
+            data: serde_json::to_vec(&row.changes)?.into(),
+            attributes: attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            ordering_key: Some(lane(&key, self.parts.core.topics.lanes)),
+        };
+        for outcome in self.parts.bus.publish(&self.parts.core.topics.error, vec![message]).await {
+            outcome?;
+        }
+        Ok(())
+    }
+}

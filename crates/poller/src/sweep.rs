@@ -1,0 +1,216 @@
+//! The sweep (semantics §2.13): what changed since the watermark less the overlap, page by page; hints published and
+//! acknowledged by the broker; only then the watermark moves. All instants are NetSuite's.
+
+use std::sync::Arc;
+
+use chassis::Parts;
+use chassis::bus::{Message, lane};
+use model::spec::TypeSpec;
+use model::{
+    AccountId, ChangeEvent, Fields, NativeId, Operation, RemoteError, Side, Source, Timestamp, TypedValue, Value, record_key,
+};
+use netsuite::{Cursor, NetsuiteRemote, Page};
+use steps::{Engine, News, Swept, news};
+use store::watermark::Stream;
+
+use crate::config::Config;
+
+/// Longest time one sweep of an account may take before the process is unready.
+const STALE_AFTER: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// One account's sweeps.
+pub(crate) struct Sweeper {
+    pub(crate) account: AccountId,
+    pub(crate) netsuite: Arc<NetsuiteRemote>,
+    pub(crate) engine: Engine,
+    pub(crate) parts: Parts,
+    pub(crate) config: Config,
+}
+
+/// A row of any stream, as far as the sweep cares.
+struct Found {
+    native_id: NativeId,
+    at: Timestamp,
+    fields: Option<Fields>,
+    operation: Operation,
+}
+
+impl Sweeper {
+    pub(crate) async fn run(&self) {
+        let progress = self.parts.health.progress(format!("sweep of {}", self.account), STALE_AFTER);
+        let stop = &self.parts.shutdown;
+        let mut first = true;
+        while !stop.is_cancelled() {
+            progress.tick();
+            match stop.run_until_cancelled(self.sweep(first)).await {
+                None => return,
+                Some(Ok(())) => {
+                    first = false;
+                    progress.unblock();
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(account = %self.account, error = format!("{error:#}"), "the sweep of {} ended early and begins again at its watermark: {error:#}", self.account);
+                    progress.block("NetSuite or the database does not answer");
+                }
+            }
+            stop.run_until_cancelled(tokio::time::sleep(self.config.interval)).await;
+        }
+    }
+
+    /// All streams of all types, one after the other: a sweep must not take the account's whole concurrency.
+    async fn sweep(&self, first: bool) -> anyhow::Result<()> {
+        let world = self.engine.world.clone();
+        for spec in &world.types {
+            for stream in [Stream::Modified, Stream::Lines, Stream::Deleted] {
+                if stream == Stream::Lines && !spec.fields.iter().any(|field| field.lines().is_some()) {
+                    continue;
+                }
+                self.stream(spec, stream, first).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn stream(&self, spec: &TypeSpec, stream: Stream, first: bool) -> anyhow::Result<()> {
+        let pool = &self.parts.pool;
+        let stored = store::watermark::get(pool, &self.account, &spec.name, stream).await?;
+        let behind = if first { self.config.overlap.max(self.config.read_back) } else { self.config.overlap };
+        let mark = match stored {
+            Some(mark) => mark,
+            None => self.netsuite.now(&self.account).await?,
+        };
+        let mut cursor = Cursor::at(mark.checked_sub(behind)?);
+        let mut seen = mark;
+        loop {
+            let (rows, next) = self.page(spec, stream, cursor).await?;
+            let full = rows.len() >= self.config.page;
+            seen = rows.iter().map(|row| row.at).max().unwrap_or(seen).max(seen);
+            if !rows.is_empty() {
+                self.publish(spec, rows).await?;
+            }
+            if !full || next <= cursor {
+                break;
+            }
+            cursor = next;
+        }
+        // Only now: a crash before this repeats the pages, which are suppressed or change nothing.
+        store::watermark::set(pool, &self.account, &spec.name, stream, seen, self.parts.clock.now()).await?;
+        Ok(())
+    }
+
+    async fn page(&self, spec: &TypeSpec, stream: Stream, cursor: Cursor) -> Result<(Vec<Found>, Cursor), RemoteError> {
+        let limit = self.config.page;
+        match stream {
+            Stream::Modified => {
+                let Page { rows, next, .. } = self.netsuite.modified_since(&self.account, spec, cursor, limit).await?;
+                let found = rows.into_iter().map(|row| Found {
+                    native_id: row.native_id,
+                    at: row.lastmodified,
+                    fields: row.complete.then_some(row.fields),
+                    operation: Operation::Update,
+                });
+                Ok((found.collect(), next))
+            }
+            Stream::Lines => {
+                let Page { rows, next, .. } = self.netsuite.lines_modified_since(&self.account, spec, cursor, limit).await?;
+                let found = rows.into_iter().map(|row| Found {
+                    native_id: row.native_id,
+                    at: row.lastmodified,
+                    fields: None,
+                    operation: Operation::Update,
+                });
+                Ok((found.collect(), next))
+            }
+            Stream::Deleted => {
+                let Page { rows, next, .. } = self.netsuite.deleted_since(&self.account, spec, cursor, limit).await?;
+                let found = rows.into_iter().map(|row| Found {
+                    native_id: row.native_id,
+                    at: row.deleted,
+                    fields: None,
+                    operation: Operation::Delete,
+                });
+                Ok((found.collect(), next))
+            }
+            // Provenance is a later issue; the stream has a watermark of its own when it comes.
+            Stream::SystemNotes => Ok((Vec::new(), cursor)),
+        }
+    }
+
+    async fn publish(&self, spec: &TypeSpec, rows: Vec<Found>) -> anyhow::Result<()> {
+        let rows = self.unknown_deletions_out(spec, rows).await?;
+        let swept: Vec<Swept> =
+            rows.iter().map(|row| Swept { native_id: row.native_id.clone(), fields: row.fields.clone() }).collect();
+        let answers = news(&self.engine.core(), &self.account, spec, Side::Netsuite, &swept).await?;
+        let mut messages = Vec::new();
+        for (row, answer) in rows.iter().zip(answers) {
+            if let News::Publish(changes) = answer {
+                messages.push(self.message(spec, row, changes));
+            }
+        }
+        if messages.is_empty() {
+            return Ok(());
+        }
+        for outcome in self.parts.bus.publish(&self.parts.core.topics.raw, messages).await {
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// Deletions of records nobody here knows, or that are known to be gone, are no news: the overlap repeats them.
+    async fn unknown_deletions_out(&self, spec: &TypeSpec, rows: Vec<Found>) -> anyhow::Result<Vec<Found>> {
+        let ids: Vec<_> = rows
+            .iter()
+            .filter(|row| row.operation == Operation::Delete)
+            .map(|row| (spec.name.clone(), row.native_id.clone()))
+            .collect();
+        if ids.is_empty() {
+            return Ok(rows);
+        }
+        let known = self.engine.records.lookup(&self.account, Side::Netsuite, &ids).await?;
+        let wanted: Vec<_> = known.iter().map(|((name, _), rid)| (name.clone(), *rid)).collect();
+        let current = self.engine.records.native_ids(&self.account, Side::Netsuite, &wanted).await?;
+        let here = |row: &Found| {
+            let key = (spec.name.clone(), row.native_id.clone());
+            known.get(&key).and_then(|rid| current.get(&(spec.name.clone(), *rid))) == Some(&row.native_id)
+        };
+        Ok(rows.into_iter().filter(|row| row.operation != Operation::Delete || here(row)).collect())
+    }
+
+    fn message(&self, spec: &TypeSpec, row: &Found, changes: Fields) -> Message {
+        let event = ChangeEvent {
+            event_id: self.parts.ids.uuid(),
+            account: self.account.clone(),
+            record_type: spec.name.clone(),
+            record_id: row.native_id.clone(),
+            operation: row.operation,
+            source: Source::NetsuitePoll,
+            side: Side::Netsuite,
+            occurred_at: row.at,
+            base_version: None,
+            changes: changes.into_iter().filter_map(|(name, value)| Some((name, typed(value)?))).collect(),
+            full_snapshot_ref: None,
+            remote_version: Some(row.at.as_second()),
+            write_id: None,
+            auth_context: None,
+            correlation_id: None,
+        };
+        let key = record_key(&event.account, &event.record_type, event.record_id.as_str());
+        Message {
+            data: model::wire::encode_change(&event),
+            attributes: model::wire::change_attributes(&event),
+            ordering_key: Some(lane(&key, self.parts.core.topics.lanes)),
+        }
+    }
+}
+
+/// A canonical value as a typed one; sublists travel in no hint.
+fn typed(value: Value) -> Option<TypedValue> {
+    Some(match value {
+        Value::Null => TypedValue::Null,
+        Value::Bool(flag) => TypedValue::Bool(flag),
+        Value::Int(number) => TypedValue::Integer(number),
+        Value::Text(text) => TypedValue::Text(text),
+        Value::Set(set) => TypedValue::Set(set.into_iter().collect()),
+        Value::Lines(_) => return None,
+    })
+}
