@@ -183,7 +183,7 @@ fn error_message(
     let mut attributes = model::wire::merged_attributes(&event);
     attributes.insert("error_class".to_owned(), class.as_str().to_owned());
     attributes.insert("reason".to_owned(), format!("{code}: {reason}"));
-    attributes.insert("code".to_owned(), code.to_owned());
+    attributes.insert("reason_code".to_owned(), code.to_owned());
     attributes.insert("attempts".to_owned(), (view.record.shadows[side].attempts + 1).to_string());
     attributes.insert("first_failed_at".to_owned(), now.to_string());
     attributes.insert("write_id".to_owned(), claim.request.write_id.to_string());
