@@ -34,8 +34,20 @@ const FOR_TESTS_ONLY: &str = "pgtest";
 
 /// What may stand at the top beside dot-files (contracts §11).
 const TOP: &[&str] = &[
-    "Cargo.lock", "Cargo.toml", "LICENSE", "Makefile", "NOTICE", "README.md", "crates", "deploy", "k8s", "migrations",
-    "proto", "rust-toolchain.toml", "target", "tests",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "Makefile",
+    "NOTICE",
+    "README.md",
+    "crates",
+    "deploy",
+    "k8s",
+    "migrations",
+    "proto",
+    "rust-toolchain.toml",
+    "target",
+    "tests",
 ];
 
 /// Longest source file, in lines; past `READABLE` it is only named.

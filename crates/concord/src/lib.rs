@@ -1,1 +1,8 @@
 #![doc = include_str!("../README.md")]
+
+pub mod cli;
+pub mod console;
+pub mod dev;
+pub mod doctor;
+pub mod migrate;
+pub mod sides;

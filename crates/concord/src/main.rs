@@ -1,3 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    concord::cli::main()
+}
