@@ -57,7 +57,7 @@ pub fn extract(attributes: &BTreeMap<String, String>) -> Option<Context> {
 }
 
 /// Makes a batch's span the child of the first message's trace and links it to the others'.
-pub(crate) fn adopt<'a>(span: &Span, messages: impl Iterator<Item = &'a BTreeMap<String, String>>) {
+pub fn adopt<'a>(span: &Span, messages: impl Iterator<Item = &'a BTreeMap<String, String>>) {
     let mut contexts = messages.filter_map(extract).take(MAX_LINKS);
     if let Some(first) = contexts.next() {
         // Fails only when no OpenTelemetry layer is installed, and then nobody looks at the trace.

@@ -12,6 +12,7 @@ use chassis::Parts;
 use chassis::problem::Problem;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
+use tracing::Instrument;
 
 mod body;
 mod config;
@@ -57,7 +58,10 @@ async fn take(
 ) -> Response {
     // A path that cannot be read names no account, and an unknown account looks like a wrong signature.
     let account = account.map(|Path(account)| account).unwrap_or_default();
-    match relay.take(&account, &headers, body).await {
+    // Known once it is trusted; the path alone may say anything.
+    let span = tracing::info_span!("take", account_id = tracing::field::Empty);
+    chassis::trace::adopt(&span, [relay::sender_trace(&headers)].iter());
+    match relay.take(&account, &headers, body).instrument(span).await {
         Ok(accepted) => (StatusCode::ACCEPTED, axum::Json(json!({ "accepted": accepted }))).into_response(),
         Err(refusal) => {
             tracing::debug!(code = refusal.code(), "a request is refused: {refusal}");

@@ -8,6 +8,7 @@ use axum::body::Body;
 use chassis::accounts::{AccountSettings, Accounts};
 use chassis::bus::{Bus, Message, MessageId, lane};
 use chassis::settings::{SettingError, Topics};
+use chassis::trace;
 use http::HeaderMap;
 use model::envelope::{Pointed, parse_envelopes};
 use model::wire::{change_attributes, encode_change};
@@ -94,6 +95,7 @@ impl Relay {
         let body = body::read(headers, body, self.settings.body_timeout).await?;
         body::check_type(headers)?;
         let (account, sender, webhook_id) = self.trust(account, headers, &body)?;
+        tracing::Span::current().record("account_id", account.as_str());
         let events = parse_envelopes(&body, account, webhook_id).map_err(Refusal::Malformed)?;
         let messages = self.messages(&events, headers)?;
         sender.share.take(events.len()).map_err(Refusal::OverShare)?;
@@ -152,7 +154,9 @@ impl Relay {
     fn message(&self, event: &ChangeEvent, headers: &HeaderMap) -> Message {
         let mut attributes = change_attributes(event);
         let ordering_key = attributes.get("record_key").map(|key| lane(key, self.topics.lanes));
-        carry_trace(headers, &mut attributes);
+        // What the sender sent goes on; a span of our own, where traces are exported, takes its place.
+        attributes.extend(sender_trace(headers));
+        trace::inject(&mut attributes);
         Message { data: encode_change(event), attributes, ordering_key }
     }
 
@@ -183,8 +187,8 @@ impl Relay {
     }
 }
 
-/// Hands the sender's trace on, under both names; a span of our own, where traces are exported, takes its place.
-fn carry_trace(headers: &HeaderMap, attributes: &mut BTreeMap<String, String>) {
+/// The sender's trace as attributes, under both names; empty when it sends none that can be read.
+pub(crate) fn sender_trace(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut carried = BTreeMap::new();
     for name in ["traceparent", "tracestate"] {
         if let Some(value) = headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| value.len() <= 512)
@@ -193,8 +197,8 @@ fn carry_trace(headers: &HeaderMap, attributes: &mut BTreeMap<String, String>) {
             carried.insert(format!("googclient_{name}"), value.to_owned());
         }
     }
-    if chassis::trace::extract(&carried).is_some() {
-        attributes.extend(carried);
+    if trace::extract(&carried).is_none() {
+        carried.clear();
     }
-    chassis::trace::inject(attributes);
+    carried
 }

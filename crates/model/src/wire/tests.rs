@@ -267,6 +267,37 @@ fn every_refused_member_is_named_and_its_value_is_not() {
 }
 
 #[test]
+fn every_count_and_name_has_its_limit() {
+    let with = |value: TypedValue| ChangeEvent { changes: [("a".to_owned(), value)].into(), ..full_event() };
+    let many_lines = |count: usize| (0..count).map(|n| (n.to_string(), BTreeMap::new())).collect();
+    let many_fields = |count: usize| -> BTreeMap<String, TypedValue> {
+        (0..count).map(|n| (n.to_string(), TypedValue::Null)).collect()
+    };
+    let long = "x".repeat(MAX_NAME_BYTES + 1);
+    for (pointer, event) in [
+        ("/changes", ChangeEvent { changes: many_fields(MAX_FIELDS + 1), ..full_event() }),
+        ("/changes/a", with(TypedValue::Set(vec!["1".into(); MAX_MEMBERS + 1]))),
+        ("/changes/a", with(TypedValue::Lines(many_lines(MAX_MEMBERS + 1)))),
+        ("/changes/a/1", with(TypedValue::Lines([("1".to_owned(), many_fields(MAX_FIELDS + 1))].into()))),
+        ("/changes/a/", with(TypedValue::Lines([(String::new(), BTreeMap::new())].into()))),
+        ("/changes/a/0", with(TypedValue::Set(vec![long.clone()]))),
+        ("/changes/a/id", with(TypedValue::Reference { id: long.clone(), name: String::new() })),
+        (
+            "/changes/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            ChangeEvent { changes: [(long.clone(), TypedValue::Null)].into(), ..full_event() },
+        ),
+    ] {
+        let Err(WireError::Members(found)) = decode_change(&encode_change(&event)) else { panic!("{pointer}") };
+        assert_eq!(found.iter().map(|p| p.pointer.as_str()).collect::<Vec<_>>(), [pointer]);
+    }
+    let largest = ChangeEvent { changes: many_fields(MAX_FIELDS), ..full_event() };
+    assert_eq!(decode_change(&encode_change(&largest)).unwrap(), largest);
+    let members = (0..MAX_MEMBERS).map(|n| n.to_string()).collect();
+    let largest = with(TypedValue::Set(members));
+    assert_eq!(decode_change(&encode_change(&largest)).unwrap(), largest);
+}
+
+#[test]
 fn all_refused_members_are_named_at_once() {
     let event =
         proto::ChangeEvent { account_id: "a.b".into(), operation: 0, source: 0, ..encode::change(&full_event()) };
