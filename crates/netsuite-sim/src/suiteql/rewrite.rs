@@ -95,7 +95,9 @@ impl<'a> Rewriter<'a> {
             // ROWNUM counts before anything is sorted or grouped.
             (Some(limit), false) if single.is_some() => {
                 let alias = single.flatten().map(|alias| format!(" AS {}", quoted_name(&alias))).unwrap_or_default();
-                format!(" FROM (SELECT * FROM {from}{filter} LIMIT {limit}){alias}")
+                // Not materialised, the outer ORDER BY would be moved inside.
+                let rows = format!("SELECT * FROM {from}{filter} LIMIT {limit}");
+                format!(" FROM (WITH ns_rows AS MATERIALIZED ({rows}) SELECT * FROM ns_rows){alias}")
             }
             (Some(limit), false) => {
                 let grouped = !clauses.group.is_empty() || has_aggregate(clauses.select);
