@@ -90,3 +90,6 @@ fn default_token_url(rest_url: &str) -> String {
 fn restlet_base(url: &str) -> String {
     url.split(['?', '#']).next().unwrap_or(url).to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sqlx::PgPool;
@@ -49,6 +49,9 @@ impl Default for RelayLimits {
     }
 }
 
+/// How often the leading relay looks for published rows to delete.
+const CLEAN_EVERY: Duration = Duration::from_secs(10);
+
 /// What one pass did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Relayed {
@@ -56,7 +59,8 @@ pub struct Relayed {
     pub claimed: usize,
     /// Rows the broker acknowledged.
     pub published: usize,
-    /// Rows that can never be published; moved to `events.dlq` or, when they came from there, dropped with an error log.
+    /// Rows that can never be published (beyond the bus's limits): marked as done, with an error in the log and a
+    /// count under `concord_dead_letters_total{reason="unpublishable"}`; the row itself stays for `keep_published`.
     pub refused: usize,
 }
 
@@ -183,13 +187,18 @@ async fn lead(
     mut listener: PgListener,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
+    let mut cleaned: Option<Instant> = None;
     while !stop.is_cancelled() {
         let relayed = pass(pool, bus, topics, limits, Duration::ZERO).await?;
-        let full = relayed.claimed as i64 == limits.batch;
+        if cleaned.is_none_or(|at| at.elapsed() >= CLEAN_EVERY) {
+            let deleted = store::outbox::delete_published(pool, limits.keep_published, limits.delete_batch).await?;
+            // A full batch was deleted: there is more, and it must not pile up faster than it goes.
+            cleaned = (deleted < limits.delete_batch.unsigned_abs()).then(Instant::now);
+        }
+        let full = i64::try_from(relayed.claimed).unwrap_or(i64::MAX) == limits.batch;
         if full && relayed.published > 0 {
             continue;
         }
-        store::outbox::delete_published(pool, limits.keep_published, limits.delete_batch).await?;
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             heard = listener.try_recv() => match heard.map_err(StoreError::database("listen for outbox rows"))? {

@@ -35,7 +35,7 @@ pub use letter::letter;
 use retries::Retries;
 
 /// Limits of one worker, each with its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WorkerLimits {
     /// Most messages given to the handler at once.
     pub batch: usize,
@@ -45,6 +45,8 @@ pub struct WorkerLimits {
     pub wait: Duration,
     /// How long one turn may take before the process is unready.
     pub stale_after: Duration,
+    /// Share of the policy's waits (retries, outages) that is really waited: 1 in production, little in a test.
+    pub pace: f64,
 }
 
 impl Default for WorkerLimits {
@@ -54,6 +56,7 @@ impl Default for WorkerLimits {
             concurrency: 2,
             wait: Duration::from_secs(1),
             stale_after: Duration::from_secs(120),
+            pace: 1.0,
         }
     }
 }
@@ -190,10 +193,11 @@ impl<H: Handler> Worker<H> {
 
     async fn wait_out(&self, progress: &Progress, outage: usize, failure: &Failure) {
         let seconds = OUTAGE_WAITS[outage.min(OUTAGE_WAITS.len() - 1)];
+        let wait = Duration::from_secs(seconds).mul_f64(self.limits.pace);
         let (subscription, reason) = (&self.spec.name, &failure.reason);
         tracing::error!(%subscription, code = failure.code, wait_seconds = seconds, "{subscription} holds its messages for {seconds} s: {reason}");
         progress.block(reason.clone());
-        self.stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(seconds))).await;
+        self.stop.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
 
     /// One batch from the bus to its dispositions. An error means that our own parts fail.
@@ -300,7 +304,7 @@ impl<H: Handler> Worker<H> {
                 Err(letter::NoLetter::Retry(wait)) => {
                     metrics::counter!("concord_retries_total", "class" => one.failure.class.as_str()).increment(1);
                     tracing::info!(subscription = %self.spec.name, message_id = %one.message_id, attempts, code = one.failure.code, "message {} waits {} s: {}", one.message_id, wait.as_secs(), decision.sentence);
-                    self.hold(one.token, wait);
+                    self.hold(one.token, wait.mul_f64(self.limits.pace));
                     continue;
                 }
                 Err(letter::NoLetter::Hold) => {
