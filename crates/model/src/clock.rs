@@ -20,7 +20,9 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)] // the one place where the machine's clock is read
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        // To the microsecond, which is what Postgres keeps: the fold is replayed from what was kept.
+        let now = Timestamp::now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 }
 

@@ -528,7 +528,8 @@ impl Default for Windows {
 /// A log entry: `fold(entries by record_seq)` is the head and both shadows, byte for byte (I10). Whatever was read
 /// is *in* the entry; the fold asks no clock, no remote, no chance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+// Not `kind`: a claim's intent has one of its own.
+#[serde(tag = "entry", rename_all = "snake_case")]
 pub enum Entry {
     /// A side was read (or a gap-free run of its deltas stood for a read).
     Observation(Observation),

@@ -48,16 +48,6 @@ impl<'r> Cells<'r> {
         parse(word).ok_or_else(|| corrupt(column, word, "the model has no such word"))
     }
 
-    /// The next column, a word of the model or null.
-    pub(crate) fn maybe_word<T>(
-        &mut self,
-        column: &'static str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, StoreError> {
-        let word: Option<&str> = self.next()?;
-        word.map(|word| parse(word).ok_or_else(|| corrupt(column, word, "the model has no such word"))).transpose()
-    }
-
     /// The next column, JSON of a value of the model.
     pub(crate) fn json<T: serde::de::DeserializeOwned + 'r>(&mut self) -> Result<T, StoreError> {
         Ok(self.next::<sqlx::types::Json<T>>()?.0)

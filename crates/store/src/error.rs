@@ -65,9 +65,9 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Database { source, .. } => match source {
-                sqlx::Error::Database(db) => {
-                    db.code().is_some_and(|c| c.starts_with("40") || c.starts_with("08") || c.starts_with("53") || c.starts_with("57"))
-                }
+                sqlx::Error::Database(db) => db.code().is_some_and(|c| {
+                    c.starts_with("40") || c.starts_with("08") || c.starts_with("53") || c.starts_with("57")
+                }),
                 _ => true,
             },
             Self::Contended { .. } => true,

@@ -10,7 +10,8 @@ const NUL: &str = "\\u0000";
 
 /// The JSON text of a value of the model.
 pub(crate) fn write<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("values of the model have text keys and finite numbers, so they have a JSON form")
+    serde_json::to_string(value)
+        .expect("values of the model have text keys and finite numbers, so they have a JSON form")
 }
 
 /// The JSON text, or `None` when it holds a NUL.

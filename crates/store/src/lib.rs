@@ -2,6 +2,8 @@
 
 pub mod bus;
 mod cells;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod connect;
 mod error;
 pub mod errors;
@@ -9,6 +11,9 @@ mod instant;
 mod json_text;
 pub mod outbox;
 mod pg_records;
+pub mod watermark;
+pub mod events;
+pub mod accounts;
 pub mod records;
 
 pub use connect::{connect, migrate};

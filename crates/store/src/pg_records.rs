@@ -17,6 +17,8 @@ mod queries;
 mod save;
 mod save_head;
 mod save_log;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 

@@ -31,7 +31,8 @@ pub enum Pick {
         /// The present.
         now: Timestamp,
     },
-    /// Records owed something on this side whose `retry_at` has come; skips heads locked by others.
+    /// Records owed something on this side whose `retry_at` has come, the side clean (R7) and nothing in flight to it
+    /// (R5), the record not locked; skips heads locked by others.
     DueWrite {
         /// Accounts to serve.
         accounts: Vec<AccountId>,

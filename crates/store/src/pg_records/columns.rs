@@ -46,9 +46,9 @@ pub(super) fn prefix(side: Side) -> &'static str {
 
 /// The select list that [`read_head`] reads, of a table called `h`.
 pub(super) fn head_columns() -> String {
-    let sides = Side::BOTH.into_iter().flat_map(|side| {
-        SIDE_COLUMNS.iter().map(move |(name, _)| format!("h.{}_{name}", prefix(side)))
-    });
+    let sides = Side::BOTH
+        .into_iter()
+        .flat_map(|side| SIDE_COLUMNS.iter().map(move |(name, _)| format!("h.{}_{name}", prefix(side))));
     std::iter::once(HEAD_COLUMNS.to_owned()).chain(sides).collect::<Vec<_>>().join(", ")
 }
 

@@ -10,10 +10,10 @@ use model::{AccountId, NativeId, PerSide, RecordRef, RecordType, Rid, Side, Time
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::cells::{Cells, read_key};
 use super::doorbell;
 use super::load::{place, signed};
 use crate::StoreError;
+use crate::cells::{Cells, read_key};
 use crate::instant::Instant;
 use crate::json_text;
 use crate::records::{Hint, Intake};
@@ -61,10 +61,14 @@ pub(super) async fn store(
     for (key, rid) in &unknown {
         bells.insert(record(key, *rid), Bell::of_new(key));
     }
-    let rows: Vec<Row<'_>> = number(hints, |hint| {
-        let key = native_key(hint);
-        record(&key, linked.get(&key).or(first.get(&key)).copied().unwrap_or(hint.new_rid))
-    }, &bells);
+    let rows: Vec<Row<'_>> = number(
+        hints,
+        |hint| {
+            let key = native_key(hint);
+            record(&key, linked.get(&key).or(first.get(&key)).copied().unwrap_or(hint.new_rid))
+        },
+        &bells,
+    );
     let stored = insert_hints(conn, &rows, now).await?;
     let mut answers = Vec::with_capacity(rows.len());
     for row in rows {

@@ -4,6 +4,7 @@
 use model::{NativeId, Side};
 use sqlx::PgConnection;
 
+use super::doorbell::expect_rows;
 use super::save::Change;
 use crate::StoreError;
 
@@ -82,16 +83,16 @@ async fn link(conn: &mut PgConnection, begun: &[(&Change<'_>, Side, &NativeId)])
     if begun.is_empty() {
         return Ok(());
     }
-    let generation = |(change, side, _): &(&Change<'_>, Side, &NativeId)| {
-        change.after().shadows[*side].generation.cast_signed()
-    };
-    sqlx::query(
-        "insert into sync.links (account_id, record_type, side, native_id, rid, generation)
+    let generation =
+        |(change, side, _): &(&Change<'_>, Side, &NativeId)| change.after().shadows[*side].generation.cast_signed();
+    let linked = sqlx::query(
+        "insert into sync.links as l (account_id, record_type, side, native_id, rid, generation)
          select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[])
             as k (account_id, record_type, side, native_id, rid, generation)
          order by account_id, record_type, side, native_id
          on conflict (account_id, record_type, side, native_id) do update
-            set rid = excluded.rid, generation = excluded.generation, current = true, retired_at = null",
+            set generation = excluded.generation, current = true, retired_at = null
+            where l.rid = excluded.rid",
     )
     .bind(begun.iter().map(|(change, ..)| change.key().account.as_str()).collect::<Vec<_>>())
     .bind(begun.iter().map(|(change, ..)| change.key().record_type.as_str()).collect::<Vec<_>>())
@@ -101,6 +102,8 @@ async fn link(conn: &mut PgConnection, begun: &[(&Change<'_>, Side, &NativeId)])
     .bind(begun.iter().map(generation).collect::<Vec<_>>())
     .execute(conn)
     .await
-    .map(drop)
-    .map_err(StoreError::database("link native ids"))
+    .map_err(StoreError::database("link native ids"))?
+    .rows_affected();
+    // Fewer rows: an id is another record's, and that one did not become this one.
+    expect_rows("link native ids", begun.len(), linked)
 }

@@ -3,9 +3,7 @@
 
 use std::collections::HashMap;
 
-use model::record::{
-    Conflict, ConflictReason, ConflictStatus, FieldMeta, Intent, IntentStatus, Lock, LockReason,
-};
+use model::record::{Conflict, ConflictReason, ConflictStatus, FieldMeta, Intent, IntentStatus, Lock, LockReason};
 use model::{Fields, LineIds, Operation, PerSide, Side, Source, WriteKind};
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
@@ -138,7 +136,9 @@ fn read_intent(cells: &mut Cells<'_>) -> Result<Intent, StoreError> {
         pre: cells.json()?,
         version: cells.count()?,
         status: cells.word("status", IntentStatus::parse)?,
-        deadline: cells.instant()?.ok_or_else(|| corrupt("deadline", "idempotency_keys", "an intent has a deadline"))?,
+        deadline: cells
+            .instant()?
+            .ok_or_else(|| corrupt("deadline", "idempotency_keys", "an intent has a deadline"))?,
         native_id: read_native_id(cells)?,
         generation: cells.small_count()?,
         occurred_at: cells.instant()?,
@@ -229,10 +229,7 @@ const PENDING: &str = "
     ) e";
 
 /// Hints by the place of their head, in `seq` order (SuiteX's before NetSuite's where they are equal).
-async fn load_pending(
-    conn: &mut PgConnection,
-    heads: &[HeadRow],
-) -> Result<HashMap<usize, Vec<Pending>>, StoreError> {
+async fn load_pending(conn: &mut PgConnection, heads: &[HeadRow]) -> Result<HashMap<usize, Vec<Pending>>, StoreError> {
     let mut keys: Vec<(usize, &HeadRow, Side)> = Vec::with_capacity(heads.len());
     for (at, head) in heads.iter().enumerate() {
         let waiting = |side: &Side| head.record.shadows[*side].hint_seq > head.settled_seq[*side];

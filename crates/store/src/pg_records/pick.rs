@@ -143,9 +143,5 @@ fn next_write(side: Side) -> String {
             prefix(side)
         )
     };
-    format!(
-        "select min(least({}, {})) from unnest($1::text[]) as a (account_id)",
-        first("write_at"),
-        first("deadline")
-    )
+    format!("select min(least({}, {})) from unnest($1::text[]) as a (account_id)", first("write_at"), first("deadline"))
 }

@@ -132,7 +132,9 @@ pub(super) async fn log(pool: &PgPool, record: &RecordRef) -> Result<Vec<LogRow>
                 event_id: cells.next()?,
                 record_seq: cells.count()?,
                 entry: cells.json()?,
-                at: cells.instant()?.ok_or_else(|| corrupt("received_at", &record.to_string(), "an entry has a time"))?,
+                at: cells
+                    .instant()?
+                    .ok_or_else(|| corrupt("received_at", &record.to_string(), "an entry has a time"))?,
             })
         })
         .collect()

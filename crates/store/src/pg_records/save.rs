@@ -51,7 +51,8 @@ impl<'a> Change<'a> {
     /// Narrow parts changed other than the lease, or hints were settled.
     pub(super) fn head_changed(&self) -> bool {
         let (before, after) = (self.before(), self.after());
-        let head = |r: &Record| (r.head.version, r.head.alive, r.head.record_seq, r.head.last_stamp, r.head.merged_into);
+        let head =
+            |r: &Record| (r.head.version, r.head.alive, r.head.record_seq, r.head.last_stamp, r.head.merged_into);
         head(before) != head(after)
             || before.head.natural_key != after.head.natural_key
             || Side::BOTH.into_iter().any(|side| !narrow_eq(&before.shadows[side], &after.shadows[side]))
@@ -85,7 +86,8 @@ impl<'a> Change<'a> {
 /// Equal but for state and line ids.
 fn narrow_eq(old: &Shadow, new: &Shadow) -> bool {
     let folded = |s: &Shadow| (s.exists, s.complete, s.token, s.stamp, s.generation, s.epoch, s.inflight);
-    let doorbell = |s: &Shadow| (s.dirty_seq, s.hint_seq, s.dirty_since, s.last_hint_at, s.hints, s.urgent, s.must_read);
+    let doorbell =
+        |s: &Shadow| (s.dirty_seq, s.hint_seq, s.dirty_since, s.last_hint_at, s.hints, s.urgent, s.must_read);
     let queue = |s: &Shadow| (s.ready_at, s.retry_at, s.attempts, s.owed);
     folded(old) == folded(new)
         && old.native_id == new.native_id
@@ -141,7 +143,8 @@ fn check(change: &Change<'_>) -> Result<(), StoreError> {
     }
     let standing: HashSet<_> = after.conflicts.iter().map(|c| c.conflict_id).collect();
     let closed: HashSet<_> = patch.closed.iter().map(|(c, _)| c.conflict_id).collect();
-    if change.before().conflicts.iter().any(|c| !standing.contains(&c.conflict_id) && !closed.contains(&c.conflict_id)) {
+    if change.before().conflicts.iter().any(|c| !standing.contains(&c.conflict_id) && !closed.contains(&c.conflict_id))
+    {
         return Err(change.refused("a conflict left the open ones without an end"));
     }
     let is_open = |c: &model::record::Conflict| c.status == ConflictStatus::Open;

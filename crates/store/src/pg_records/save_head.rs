@@ -148,16 +148,18 @@ fn bind_head<'q, O>(query: Statement<'q, O>, heads: &[&Change<'q>]) -> Statement
 
 fn merge_at(change: &Change<'_>) -> Option<Timestamp> {
     let record = change.after();
-    let due = Side::BOTH.into_iter().filter_map(|side| record.shadows[side].ready_at.filter(|_| record.shadows[side].dirty()));
+    let due = Side::BOTH
+        .into_iter()
+        .filter_map(|side| record.shadows[side].ready_at.filter(|_| record.shadows[side].dirty()));
     due.min().filter(|_| !record.locked())
 }
 
-/// When the writer may take a side: owed, clean (R7), nothing in flight (R5), no lock on the record. At once = 1970.
+/// When a sweep may take a side for its writer: owed, clean (R7), nothing in flight (R5), no lock on the record.
 fn write_at(change: &Change<'_>, side: Side) -> Option<Timestamp> {
     let record = change.after();
     let shadow = &record.shadows[side];
     let may = shadow.owed && !shadow.dirty() && shadow.inflight.is_none() && !record.locked();
-    may.then(|| shadow.retry_at.unwrap_or(Timestamp::UNIX_EPOCH))
+    shadow.retry_at.filter(|_| may)
 }
 
 fn bind_side<'q, O>(query: Statement<'q, O>, heads: &[&Change<'q>], side: Side) -> Statement<'q, O> {
@@ -186,9 +188,7 @@ fn bind_side<'q, O>(query: Statement<'q, O>, heads: &[&Change<'q>], side: Side) 
         .bind(each(heads, side, |s| s.attempts.cast_signed()))
         .bind(each(heads, side, |s| s.owed))
         .bind(heads.iter().map(|change| maybe(write_at(change, side))).collect::<Vec<_>>())
-        .bind(
-            heads.iter().map(|change| maybe(change.after().inflight(side).map(|w| w.deadline))).collect::<Vec<_>>(),
-        )
+        .bind(heads.iter().map(|change| maybe(change.after().inflight(side).map(|w| w.deadline))).collect::<Vec<_>>())
 }
 
 /// Where the search for unsettled hints may begin after this patch. Numbers may be missing, never come twice, and only
@@ -212,7 +212,8 @@ fn settled_seq(change: &Change<'_>, side: Side) -> u64 {
 /// Stores bodies. Four texts at most a record, and only what changed is written at all.
 pub(super) async fn save_bodies(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {
     let bodies = changes.iter().filter(|c| c.body_changed()).map(Body::of).collect::<Result<Vec<_>, _>>()?;
-    let (known, new): (Vec<&Body<'_>>, Vec<&Body<'_>>) = bodies.iter().partition(|body| body.change.remembered.has_body);
+    let (known, new): (Vec<&Body<'_>>, Vec<&Body<'_>>) =
+        bodies.iter().partition(|body| body.change.remembered.has_body);
     for (sql, bodies) in [(UPDATE_BODIES, known), (INSERT_BODIES, new)] {
         if bodies.is_empty() {
             continue;

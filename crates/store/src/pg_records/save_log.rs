@@ -202,9 +202,8 @@ pub(super) async fn insert_audit(conn: &mut PgConnection, changes: &[Change<'_>]
     if rows.is_empty() {
         return Ok(());
     }
-    let payload = |row: &AuditRow| {
-        json_text::write_mended(&serde_json::json!({ "fields": row.fields, "code": row.code })).0
-    };
+    let payload =
+        |row: &AuditRow| json_text::write_mended(&serde_json::json!({ "fields": row.fields, "code": row.code })).0;
     let writer = |side: Side| match side {
         Side::Suitex => "suitex-writer",
         Side::Netsuite => "netsuite-writer",
