@@ -381,7 +381,7 @@ comment on table sync.outbox is 'Everything that leaves, written in the transact
 create table sync.sync_watermark (
     account_id text collate "C" not null,
     record_type text collate "C" not null,
-    stream text collate "C" not null check (stream in ('modified', 'deleted', 'system_notes')),
+    stream text collate "C" not null check (stream in ('modified', 'lines', 'deleted', 'system_notes')),
     -- By the remote's clock; the sweep starts an overlap before it.
     last_modified timestamptz not null,
     last_id text,
