@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::world::{
-    ACCOUNT, Answer, NEW, NOW, OLD, OTHERS, Signed, World, envelope, now, relay_router, signed, with, without,
+    ACCOUNT, Answer, NEW, NOW, OLD, OTHERS, Signed, World, envelope, now, relay, signed, with, without,
 };
 
 fn array(count: usize) -> Value {
@@ -343,8 +343,12 @@ impl Bus for SilentBus {
     async fn close(&self) {}
 }
 
+fn silent_relay(settings: IngestSettings) -> Arc<ingest::Relay> {
+    relay(settings, Arc::new(SilentBus), Arc::new(ManualClock::at(NOW.parse().unwrap())))
+}
+
 fn silent_router(settings: IngestSettings) -> axum::Router {
-    relay_router(settings, Arc::new(SilentBus), Arc::new(ManualClock::at(NOW.parse().unwrap())))
+    ingest::router(silent_relay(settings))
 }
 
 #[tokio::test]
@@ -388,6 +392,26 @@ async fn requests_beyond_the_limit_are_503_at_once() {
     assert_eq!(second.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(second.headers().contains_key("retry-after"));
     assert_eq!(first.await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn while_the_service_stops_requests_under_way_are_finished_and_new_ones_are_503() {
+    let publish_timeout = Duration::from_millis(50);
+    let relay = silent_relay(IngestSettings { publish_timeout, ..IngestSettings::default() });
+    let router = ingest::router(relay.clone());
+    let request = || signed(envelope("1").to_string().as_bytes()).into_request();
+    let mut first = std::pin::pin!(router.clone().oneshot(request()));
+    assert!(futures::poll!(&mut first).is_pending(), "the first waits for the broker");
+    let mut drain = std::pin::pin!(relay.drain());
+    assert!(futures::poll!(&mut drain).is_pending(), "the service waits for the first");
+    let problem = |response: http::Response<Body>| async move {
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        serde_json::from_slice::<Value>(&body).unwrap()["code"].clone()
+    };
+    assert_eq!(problem(router.clone().oneshot(request()).await.unwrap()).await, "busy");
+    assert_eq!(problem(first.await.unwrap()).await, "broker_unavailable");
+    drain.await;
+    assert_eq!(problem(router.oneshot(request()).await.unwrap()).await, "busy");
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ impl World {
         bus.ensure(&topics.topology()).await.unwrap();
         let subscription = bus.subscribe(topics.merge_service()).await.unwrap();
         let clock = Arc::new(ManualClock::at(NOW.parse().unwrap()));
-        let router = relay_router(settings, bus.clone(), clock.clone());
+        let router = ingest::router(relay(settings, bus.clone(), clock.clone()));
         Self { bus, clock, router, subscription }
     }
 
@@ -91,8 +91,8 @@ impl World {
     }
 }
 
-pub(crate) fn relay_router(settings: IngestSettings, bus: Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Router {
-    ingest::router(Arc::new(Relay::new(settings, &accounts(), bus, Topics::default(), clock).unwrap()))
+pub(crate) fn relay(settings: IngestSettings, bus: Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Arc<Relay> {
+    Arc::new(Relay::new(settings, &accounts(), bus, Topics::default(), clock).unwrap())
 }
 
 /// An answer, read to its end.
