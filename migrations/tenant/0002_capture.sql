@@ -37,7 +37,7 @@ create function concord.raise_version() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     after    jsonb := to_jsonb(new);
-    id       text := after ->> tg_argv[1];
+    row_id   text := after ->> tg_argv[1];
     before   jsonb;
     version  bigint;
 begin
@@ -45,10 +45,10 @@ begin
         before := to_jsonb(old);
         version := coalesce((before ->> tg_argv[2])::bigint, 0);
     end if;
-    if tg_op = 'INSERT' or before ->> tg_argv[1] is distinct from id then
+    if tg_op = 'INSERT' or before ->> tg_argv[1] is distinct from row_id then
         select coalesce(max(o.row_version), 0) + 1 into version
-          from concord.outbox_events o where o.record_type = tg_argv[0] and o.record_id = id;
-    elsif concord.raised_by_lines(tg_relid, id)
+          from concord.outbox_events o where o.record_type = tg_argv[0] and o.record_id = row_id;
+    elsif concord.raised_by_lines(tg_relid, row_id)
           or before - tg_argv[3]::text[] is distinct from after - tg_argv[3]::text[] then
         version := version + 1;
     elsif before -> tg_argv[2] is not distinct from after -> tg_argv[2] then
@@ -68,7 +68,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     before  jsonb;
     after   jsonb;
-    id      text;
+    new_id  text;
     old_id  text;
     delta   jsonb;
 begin
@@ -78,10 +78,10 @@ begin
     end if;
     if tg_op <> 'DELETE' then
         after := to_jsonb(new);
-        id := after ->> tg_argv[1];
+        new_id := after ->> tg_argv[1];
     end if;
     -- A changed id is the end of one record and the beginning of another.
-    if tg_op = 'DELETE' or (tg_op = 'UPDATE' and id <> old_id) then
+    if tg_op = 'DELETE' or (tg_op = 'UPDATE' and new_id <> old_id) then
         insert into concord.outbox_events (record_type, record_id, operation, row_version, write_id, actor)
         values (tg_argv[0], old_id, 'delete', (before ->> tg_argv[2])::bigint + 1,
                 concord.own_write(tg_argv[0], old_id, 'delete'), concord.actor());
@@ -89,12 +89,12 @@ begin
     if tg_op = 'DELETE' then
         return null;
     end if;
-    if tg_op = 'INSERT' or id <> old_id then
+    if tg_op = 'INSERT' or new_id <> old_id then
         select coalesce(jsonb_object_agg(c.key, c.value), '{}') into delta
           from jsonb_each(after - tg_argv[3]::text[]) c where c.value <> 'null';
         insert into concord.outbox_events (record_type, record_id, operation, changes, row_version, write_id, actor)
-        values (tg_argv[0], id, 'create', delta, (after ->> tg_argv[2])::bigint,
-                concord.own_write(tg_argv[0], id, 'create'), concord.actor());
+        values (tg_argv[0], new_id, 'create', delta, (after ->> tg_argv[2])::bigint,
+                concord.own_write(tg_argv[0], new_id, 'create'), concord.actor());
         return null;
     end if;
     if tg_argv[2] <> '' and before -> tg_argv[2] = after -> tg_argv[2] then
@@ -102,14 +102,14 @@ begin
     end if;
     select coalesce(jsonb_object_agg(c.key, c.value), '{}') into delta
       from jsonb_each(after - tg_argv[3]::text[]) c where c.value is distinct from before -> c.key;
-    if concord.raised_by_lines(tg_relid, id) then
+    if concord.raised_by_lines(tg_relid, new_id) then
         -- Whoever raised the version writes the row, with the lines. An update that the application's own triggers
         -- make from here on is an ordinary one.
         perform set_config('concord.raised', delta::text, true), set_config('concord.raising', '', true);
     elsif tg_argv[2] <> '' or delta <> '{}' then
         insert into concord.outbox_events (record_type, record_id, operation, changes, row_version, write_id, actor)
-        values (tg_argv[0], id, 'update', delta, (after ->> tg_argv[2])::bigint,
-                concord.own_write(tg_argv[0], id, 'update'), concord.actor());
+        values (tg_argv[0], new_id, 'update', delta, (after ->> tg_argv[2])::bigint,
+                concord.own_write(tg_argv[0], new_id, 'update'), concord.actor());
     end if;
     return null;
 end $$;
@@ -146,12 +146,12 @@ end $$;
 create function concord.capture_lines() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    ignored  text[] := tg_argv[7]::text[];
-    parent   text;
-    lines    jsonb;
+    ignored      text[] := tg_argv[7]::text[];
+    parent_id    text;
+    line_changes jsonb;
 begin
     if tg_op = 'INSERT' then
-        for parent, lines in
+        for parent_id, line_changes in
             select n.line ->> tg_argv[6],
                    jsonb_object_agg(n.line ->> tg_argv[5], (
                        select coalesce(jsonb_object_agg(c.key, c.value), '{}')
@@ -160,22 +160,22 @@ begin
              where n.line ->> tg_argv[6] is not null
              group by 1 order by 1
         loop
-            perform concord.raise_parent(tg_argv[0], tg_argv[1]::regclass, tg_argv[2], tg_argv[3], parent,
-                                         jsonb_build_object(tg_argv[4], lines));
+            perform concord.raise_parent(tg_argv[0], tg_argv[1]::regclass, tg_argv[2], tg_argv[3], parent_id,
+                                         jsonb_build_object(tg_argv[4], line_changes));
         end loop;
     elsif tg_op = 'DELETE' then
-        for parent, lines in
+        for parent_id, line_changes in
             select o.line ->> tg_argv[6], jsonb_object_agg(o.line ->> tg_argv[5], null::text)
               from (select to_jsonb(r) as line from old_lines r) o
              where o.line ->> tg_argv[6] is not null
              group by 1 order by 1
         loop
-            perform concord.raise_parent(tg_argv[0], tg_argv[1]::regclass, tg_argv[2], tg_argv[3], parent,
-                                         jsonb_build_object(tg_argv[4], lines));
+            perform concord.raise_parent(tg_argv[0], tg_argv[1]::regclass, tg_argv[2], tg_argv[3], parent_id,
+                                         jsonb_build_object(tg_argv[4], line_changes));
         end loop;
     else
         -- A line that changed its parent is gone from one and new in the other.
-        for parent, lines in
+        for parent_id, line_changes in
             select pair.parent, jsonb_object_agg(pair.id, case
                        when pair.after is null then 'null'::jsonb
                        else (select coalesce(jsonb_object_agg(c.key, c.value), '{}') from jsonb_each(pair.after) c
@@ -195,8 +195,8 @@ begin
              where pair.parent is not null and pair.before is distinct from pair.after
              group by 1 order by 1
         loop
-            perform concord.raise_parent(tg_argv[0], tg_argv[1]::regclass, tg_argv[2], tg_argv[3], parent,
-                                         jsonb_build_object(tg_argv[4], lines));
+            perform concord.raise_parent(tg_argv[0], tg_argv[1]::regclass, tg_argv[2], tg_argv[3], parent_id,
+                                         jsonb_build_object(tg_argv[4], line_changes));
         end loop;
     end if;
     return null;
@@ -221,18 +221,18 @@ end $$;
 create function concord.capture_truncated_lines() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    parent text;
-    lines  jsonb;
+    parent_id    text;
+    line_changes jsonb;
 begin
-    for parent, lines in execute format(
+    for parent_id, line_changes in execute format(
         'select l.%I::text, jsonb_object_agg(l.%I::text, null::text) from %s l join %s p on p.%I = l.%I '
         'where not exists (select from concord.outbox_events o where o.record_type = %L '
         'and o.record_id = p.%I::text and o.row_version > p.%I) group by 1 order by 1',
         tg_argv[6], tg_argv[5], tg_relid::regclass, tg_argv[1]::regclass, tg_argv[2], tg_argv[6],
         tg_argv[0], tg_argv[2], tg_argv[3])
     loop
-        perform concord.raise_parent(tg_argv[0], tg_argv[1]::regclass, tg_argv[2], tg_argv[3], parent,
-                                     jsonb_build_object(tg_argv[4], lines));
+        perform concord.raise_parent(tg_argv[0], tg_argv[1]::regclass, tg_argv[2], tg_argv[3], parent_id,
+                                     jsonb_build_object(tg_argv[4], line_changes));
     end loop;
     return null;
 end $$;

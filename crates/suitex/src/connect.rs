@@ -18,7 +18,12 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// # Errors
 /// [`SuitexError::Url`] for a connection string that cannot be read.
 pub fn connect(database_url: &str, size: u32) -> Result<PgPool, SuitexError> {
-    let options = PgConnectOptions::from_str(database_url).map_err(SuitexError::Url)?.application_name("concord");
+    let scheme = database_url.split("://").next();
+    if !matches!(scheme, Some("postgres" | "postgresql")) {
+        return Err(SuitexError::Url(None));
+    }
+    let options = PgConnectOptions::from_str(database_url).map_err(|error| SuitexError::Url(Some(error)))?;
+    let options = options.application_name("concord");
     let pool = PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_LIMIT).idle_timeout(IDLE_LIMIT);
     Ok(pool.connect_lazy_with(options))
 }

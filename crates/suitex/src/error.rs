@@ -33,7 +33,7 @@ pub enum SuitexError {
     },
     /// A connection string that cannot be read (it is not shown: it may hold a password).
     #[error("the tenant's database_url cannot be read; accepted: postgres://user:password@host:port/database")]
-    Url(#[source] sqlx::Error),
+    Url(#[source] Option<sqlx::Error>),
     /// No database is configured for the account.
     #[error("account {0} has no SuiteX database")]
     Account(AccountId),

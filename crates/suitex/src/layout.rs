@@ -83,11 +83,11 @@ impl IdColumn {
         format!("${n}::text::{}", self.sql_type)
     }
 
-    /// Its order for keyset walks.
+    /// Its order for keyset walks over the table as `t`. Qualified: an answer's column of the same name is text.
     pub(crate) fn order(&self) -> String {
         match self.sql_type.as_str() {
-            "bigint" | "integer" | "smallint" | "uuid" => self.quoted.clone(),
-            _ => format!("{} collate \"C\"", self.quoted),
+            "bigint" | "integer" | "smallint" | "uuid" => format!("t.{}", self.quoted),
+            _ => format!("t.{} collate \"C\"", self.quoted),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The port `Remote` for every account's tenant database.
 
+use secrecy::ExposeSecret;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::accounts::AccountSettings;
 use futures::{StreamExt, stream};
 use model::spec::{TypeSpec, World};
 use model::{
@@ -43,6 +45,24 @@ impl SuitexRemote {
     /// The side with these accounts. Nothing is connected yet: a tenant that is down stops nobody else's start.
     pub fn new(pools: BTreeMap<AccountId, PgPool>, clock: Arc<dyn Clock>) -> Self {
         Self { pools, clock, layouts: Mutex::new(HashMap::new()) }
+    }
+
+    /// The side with the accounts that have a tenant database, at most `pool_size` connections to each.
+    ///
+    /// # Errors
+    /// [`SuitexError::Url`] for a connection string that cannot be read.
+    pub fn open<'a>(
+        accounts: impl IntoIterator<Item = &'a AccountSettings>,
+        pool_size: u32,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SuitexError> {
+        let mut pools = BTreeMap::new();
+        for account in accounts {
+            if let Some(url) = &account.suitex_database_url {
+                pools.insert(account.id.clone(), crate::connect(url.expose_secret(), pool_size)?);
+            }
+        }
+        Ok(Self::new(pools, clock))
     }
 
     /// The account's database, for whoever looks beside the port (capture).
@@ -110,15 +130,17 @@ impl SuitexRemote {
         let layout = self.layout(account, spec).await?;
         let pool = self.pools.get(account).ok_or_else(|| unknown(account))?;
         let order = layout.id.order();
+        // Two statements: with "or the first page" in one, every page would walk the index from its start.
+        let beyond = after.map_or(String::new(), |_| format!("where {order} > {}", layout.id.parameter(2)));
         let page = format!(
-            "select {id}::text from {table} where $1::text is null or {order} > {after} order by {order} limit $2",
+            "select t.{id}::text from {table} t {beyond} order by {order} limit $1",
             id = layout.id.quoted,
             table = layout.table,
-            after = layout.id.parameter(1),
         );
-        let rows = sqlx::query(statement(page))
-            .bind(after.map(NativeId::as_str))
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        let query = sqlx::query(statement(page)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows = after
+            .into_iter()
+            .fold(query, |query, after| query.bind(after.as_str()))
             .fetch_all(pool)
             .await?;
         let ids: Result<Vec<_>, sqlx::Error> = rows.into_iter().map(|row| native_id(row.try_get(0)?)).collect();
