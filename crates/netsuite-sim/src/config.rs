@@ -192,8 +192,8 @@ impl AccountConfig {
         if self.account_id.is_empty() || !well_formed {
             return Err(refused("account_id", &self.account_id, "letters, digits, _ and -"));
         }
-        let zone = TimeZone::get(&self.time_zone)
-            .map_err(|_| refused("time_zone", &self.time_zone, "an IANA zone name"))?;
+        let zone =
+            TimeZone::get(&self.time_zone).map_err(|_| refused("time_zone", &self.time_zone, "an IANA zone name"))?;
         let format = DateFormat::named(&self.date_format)
             .ok_or_else(|| refused("date_format", &self.date_format, "M/D/YYYY and the other documented formats"))?;
         if self.concurrency_limit == 0 {

@@ -25,6 +25,8 @@ use crate::faults::Rules;
 use crate::world::{ALL_TYPES, Amounts, Edit, Import, Operation, RecordType, SchemaChange, WorldError, iso};
 use problem::Problem;
 
+const MAX_LATE_SECONDS: f64 = 86_400.0;
+
 /// The routes under `/_sim/v1`.
 pub(crate) fn routes() -> Router<Arc<App>> {
     let account = Router::new()
@@ -108,8 +110,9 @@ struct EditBody {
     changes: Map<String, Value>,
     #[serde(default = "yes")]
     scripts: bool,
+    /// Whole seconds, as stamps have them; parts are rounded up.
     #[serde(default)]
-    visible_after_seconds: u32,
+    visible_after_seconds: f64,
 }
 
 fn anyone() -> String {
@@ -133,6 +136,11 @@ async fn edit(Named(account): Named, body: Bytes) -> Result<Json<Value>, Problem
         Some(Value::Number(number)) => number.as_i64(),
         Some(_) => return Err(Problem::field("id", "an id is text of digits")),
     };
+    let late = body.visible_after_seconds.ceil();
+    if !(0.0..=MAX_LATE_SECONDS).contains(&late) {
+        return Err(Problem::field("visible_after_seconds", "visible_after_seconds is from 0 to 86400"));
+    }
+    let late = late as u32;
     let edit = Edit {
         user: body.user,
         context: body.context,
@@ -141,7 +149,7 @@ async fn edit(Named(account): Named, body: Bytes) -> Result<Json<Value>, Problem
         id,
         changes: body.changes,
         scripts: body.scripts,
-        visible_after_seconds: body.visible_after_seconds,
+        visible_after_seconds: late,
     };
     let saved = work(account.clone(), move |account| account.world.edit(&edit)).await?;
     account.ledger.user_edit();

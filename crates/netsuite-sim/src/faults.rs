@@ -146,9 +146,10 @@ impl Faults {
     /// The rules with how often each matched and fired.
     pub(crate) fn list(&self) -> Vec<serde_json::Value> {
         let state = self.state();
-        let shown = state.rules.iter().map(|armed| {
-            serde_json::json!({ "rule": armed.rule, "matched": armed.matched, "fired": armed.fired })
-        });
+        let shown = state
+            .rules
+            .iter()
+            .map(|armed| serde_json::json!({ "rule": armed.rule, "matched": armed.matched, "fired": armed.fired }));
         shown.collect()
     }
 
@@ -156,18 +157,24 @@ impl Faults {
     pub(crate) fn decide(&self, seen: &Seen<'_>) -> Option<Rule> {
         let mut state = self.state();
         let State { rules, rng } = &mut *state;
+        let mut decided = None;
+        // Every rule counts every request it matches, so that "the second" means the same in each.
         for armed in rules {
-            if armed.rule.times.is_some_and(|times| armed.fired >= times) || !armed.rule.matching.covers(seen) {
+            if !armed.rule.matching.covers(seen) {
                 continue;
             }
             armed.matched += 1;
+            let spent = armed.rule.times.is_some_and(|times| armed.fired >= times);
             let is_turn = armed.rule.matching.nth.is_none_or(|nth| nth == armed.matched);
-            if is_turn && armed.rule.matching.probability.is_none_or(|chance| rng.f64() < chance) {
+            if decided.is_some() || spent || !is_turn {
+                continue;
+            }
+            if armed.rule.matching.probability.is_none_or(|chance| rng.f64() < chance) {
                 armed.fired += 1;
-                return Some(armed.rule.clone());
+                decided = Some(armed.rule.clone());
             }
         }
-        None
+        decided
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -205,9 +212,9 @@ impl Matching {
 /// Whether path or body names the table as a whole word.
 fn names(seen: &Seen<'_>, table: &str) -> bool {
     let table = table.to_lowercase();
-    [seen.path.to_lowercase(), String::from_utf8_lossy(seen.body).to_lowercase()].iter().any(|text| {
-        text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == table)
-    })
+    [seen.path.to_lowercase(), String::from_utf8_lossy(seen.body).to_lowercase()]
+        .iter()
+        .any(|text| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == table))
 }
 
 #[cfg(test)]
@@ -226,7 +233,8 @@ mod tests {
 
     #[test]
     fn the_nth_match_alone_fires() {
-        let faults = faults(serde_json::json!({"rules": [{"match": {"table": "Customer", "nth": 2}, "fault": "reset"}]}));
+        let faults =
+            faults(serde_json::json!({"rules": [{"match": {"table": "Customer", "nth": 2}, "fault": "reset"}]}));
         let fired: Vec<bool> = (0..3).map(|_| faults.decide(&seen("/q")).is_some()).collect();
         assert_eq!(fired, [false, true, false]);
         assert!(faults.decide(&Seen { body: b"SELECT id FROM customers", ..seen("/q") }).is_none());

@@ -12,9 +12,7 @@ use crate::app::App;
 use crate::auth::{Entry, Grant, OAuth1, Reason, Scope, parse_header};
 use crate::clock::Clock;
 use crate::faults::{FaultKind, Rule, Seen};
-use crate::wire::{
-    BreakOff, Call, HangUp, empty_answer, plain_rest_error, rest_over_limit, restlet_error, unexpected,
-};
+use crate::wire::{BreakOff, Call, HangUp, empty_answer, plain_rest_error, rest_over_limit, restlet_error, unexpected};
 use crate::{rest, restlet, token};
 
 pub(crate) const RESTLET_PATH: &str = "/app/site/hosting/restlet.nl";
@@ -166,12 +164,12 @@ fn login_refused(surface: Surface, scheme: Scheme, realm: &str) -> Response {
         Surface::Restlet => restlet_error(StatusCode::UNAUTHORIZED, "INVALID_LOGIN_ATTEMPT", "Invalid login attempt."),
     };
     let challenge = match scheme {
-        Scheme::Tba => format!(
-            "OAuth realm=\"{realm}\", error=\"token_rejected\", error_description=\"Invalid login attempt.\""
-        ),
-        Scheme::Bearer => format!(
-            "Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"Invalid login attempt.\""
-        ),
+        Scheme::Tba => {
+            format!("OAuth realm=\"{realm}\", error=\"token_rejected\", error_description=\"Invalid login attempt.\"")
+        }
+        Scheme::Bearer => {
+            format!("Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"Invalid login attempt.\"")
+        }
     };
     if let Ok(challenge) = HeaderValue::from_str(&challenge) {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
@@ -215,12 +213,7 @@ async fn admitted(
     done.await.unwrap_or_else(|error| unexpected(surface == Surface::Restlet, &error))
 }
 
-fn log_in(
-    account: &Account,
-    call: &Call,
-    surface: Surface,
-    credentials: &Credentials,
-) -> Result<(), Box<Response>> {
+fn log_in(account: &Account, call: &Call, surface: Surface, credentials: &Credentials) -> Result<(), Box<Response>> {
     let now = Clock::real();
     let scope = match surface {
         Surface::Rest => Scope::RestWebServices,

@@ -150,7 +150,8 @@ pub(crate) fn paging(call: &Call) -> Result<(usize, usize), Problem> {
 /// The links of a page: next, last, first and prev where there are such pages, and self.
 pub(crate) fn links(call: &Call, limit: usize, offset: usize, total: usize) -> serde_json::Value {
     let base = format!("{}{}", call.origin(), call.path);
-    let link = |rel: &str, offset: usize| json!({ "rel": rel, "href": format!("{base}?limit={limit}&offset={offset}") });
+    let link =
+        |rel: &str, offset: usize| json!({ "rel": rel, "href": format!("{base}?limit={limit}&offset={offset}") });
     let last = total.saturating_sub(1) / limit * limit;
     let mut links = Vec::new();
     if offset > 0 {

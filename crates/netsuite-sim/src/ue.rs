@@ -149,10 +149,8 @@ impl Courier {
 
     async fn post(&self, announcement: &Announcement, now: Timestamp) -> Result<StatusCode, reqwest::Error> {
         let id = format!("msg_{}", announcement.event_id.simple());
-        let signature = self
-            .webhook
-            .sign(&id, now.as_second(), announcement.body.as_bytes())
-            .unwrap_or_else(|_| String::new());
+        let signature =
+            self.webhook.sign(&id, now.as_second(), announcement.body.as_bytes()).unwrap_or_else(|_| String::new());
         let reply = self
             .client
             .post(&self.url)

@@ -2,8 +2,8 @@
 
 mod draft;
 mod edit;
-mod guard;
 mod generate;
+mod guard;
 mod import;
 mod kind;
 mod late;
@@ -135,9 +135,8 @@ impl World {
         self.settle()?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let free = (0..READERS).find_map(|step| self.readers[(turn + step) % READERS].try_lock().ok());
-        let reader = free.unwrap_or_else(|| {
-            self.readers[turn % READERS].lock().unwrap_or_else(PoisonError::into_inner)
-        });
+        let reader =
+            free.unwrap_or_else(|| self.readers[turn % READERS].lock().unwrap_or_else(PoisonError::into_inner));
         work(&reader)
     }
 

@@ -163,8 +163,7 @@ impl Tba {
             return Err(Reason::NonceRejected);
         }
         let (consumer_secret, token_secret) = (&self.config.consumer_secret, &self.config.token_secret);
-        let expected =
-            signature(method, base_url, query, header, consumer_secret.reveal(), token_secret.reveal());
+        let expected = signature(method, base_url, query, header, consumer_secret.reveal(), token_secret.reveal());
         if !same(expected.as_bytes(), signed.as_bytes()) {
             return Err(Reason::InvalidSignature);
         }
@@ -245,13 +244,8 @@ mod tests {
     #[test]
     fn oracles_second_vector() {
         let url = "https://123456.restlets.api.netsuite.com/app/site/hosting/restlet.nl";
-        let query = [
-            ("script", "6"),
-            ("deploy", "1"),
-            ("customParam", "someValue"),
-            ("testParam", "someOtherValue"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let query = [("script", "6"), ("deploy", "1"), ("customParam", "someValue"), ("testParam", "someOtherValue")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let own = signature("POST", url, &query, &header(&[]), CONSUMER_SECRET, TOKEN_SECRET);
         assert_eq!(own, "+KK4SKNgz4ZiILGLwOMtfYlgcXSy1eis8ldE9X90azQ=");
     }

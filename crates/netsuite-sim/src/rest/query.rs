@@ -39,8 +39,7 @@ fn run(account: &Account, call: &Call) -> Result<Response, Problem> {
         let text = "Invalid content in the request body.".to_owned();
         Problem::Request(StatusCode::BAD_REQUEST, "INVALID_CONTENT", text, None)
     })?;
-    let query =
-        Query { text: &body.q, params: &body.params, limit, offset, with_allowed: false, counted: true };
+    let query = Query { text: &body.q, params: &body.params, limit, offset, with_allowed: false, counted: true };
     let page = match account.world.query(&query) {
         Ok(page) => page,
         Err(QueryError::World(error)) => return Err(error.into()),

@@ -77,13 +77,7 @@ fn links_only(href: &str) -> Json {
     json!({ "links": [{ "rel": "self", "href": href }] })
 }
 
-fn member(
-    account: &Account,
-    call: &Call,
-    field: &Field,
-    value: &Value,
-    base: &str,
-) -> Result<Option<Json>, Problem> {
+fn member(account: &Account, call: &Call, field: &Field, value: &Value, base: &str) -> Result<Option<Json>, Problem> {
     if value.is_empty() {
         return Ok(None);
     }

@@ -35,7 +35,8 @@ impl Tables {
         let mut columns = BTreeMap::new();
         let mut moments = BTreeSet::new();
         for table in VISIBLE_TABLES {
-            let mut statement = connection.prepare_cached(r#"SELECT name, type, "notnull" OR pk FROM pragma_table_info(?)"#)?;
+            let mut statement =
+                connection.prepare_cached(r#"SELECT name, type, "notnull" OR pk FROM pragma_table_info(?)"#)?;
             let mut rows = statement.query([table])?;
             let mut list = Vec::new();
             while let Some(row) = rows.next()? {

@@ -8,16 +8,74 @@ const MAX_IN_ITEMS: usize = 1_000;
 
 /// Words that stand between operands.
 const KEYWORDS: [&str; 36] = [
-    "AND", "OR", "NOT", "IN", "IS", "NULL", "LIKE", "ESCAPE", "BETWEEN", "EXISTS", "CASE", "WHEN", "THEN", "ELSE",
-    "END", "DISTINCT", "ALL", "ANY", "AS", "ASC", "DESC", "NULLS", "FIRST", "LAST", "OVER", "PARTITION", "BY", "ORDER",
-    "ROWS", "RANGE", "UNBOUNDED", "PRECEDING", "FOLLOWING", "CURRENT", "ROW", "UNIQUE",
+    "AND",
+    "OR",
+    "NOT",
+    "IN",
+    "IS",
+    "NULL",
+    "LIKE",
+    "ESCAPE",
+    "BETWEEN",
+    "EXISTS",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
+    "DISTINCT",
+    "ALL",
+    "ANY",
+    "AS",
+    "ASC",
+    "DESC",
+    "NULLS",
+    "FIRST",
+    "LAST",
+    "OVER",
+    "PARTITION",
+    "BY",
+    "ORDER",
+    "ROWS",
+    "RANGE",
+    "UNBOUNDED",
+    "PRECEDING",
+    "FOLLOWING",
+    "CURRENT",
+    "ROW",
+    "UNIQUE",
 ];
 
 /// Functions that mean the same in SQLite.
 const SAME: [&str; 28] = [
-    "ABS", "AVG", "CAST", "COALESCE", "CONCAT", "COUNT", "DENSE_RANK", "FIRST_VALUE", "INSTR", "LAG", "LAST_VALUE",
-    "LEAD", "LENGTH", "LOWER", "LTRIM", "MAX", "MIN", "NTILE", "NULLIF", "RANK", "REPLACE", "ROUND", "ROW_NUMBER",
-    "RTRIM", "SUBSTR", "SUM", "TRIM", "UPPER",
+    "ABS",
+    "AVG",
+    "CAST",
+    "COALESCE",
+    "CONCAT",
+    "COUNT",
+    "DENSE_RANK",
+    "FIRST_VALUE",
+    "INSTR",
+    "LAG",
+    "LAST_VALUE",
+    "LEAD",
+    "LENGTH",
+    "LOWER",
+    "LTRIM",
+    "MAX",
+    "MIN",
+    "NTILE",
+    "NULLIF",
+    "RANK",
+    "REPLACE",
+    "ROUND",
+    "ROW_NUMBER",
+    "RTRIM",
+    "SUBSTR",
+    "SUM",
+    "TRIM",
+    "UPPER",
 ];
 
 /// Functions that go by another name in SQLite.
@@ -201,12 +259,7 @@ impl Rewriter<'_> {
         Ok((Operand { text, is_date }, used))
     }
 
-    fn function(
-        &mut self,
-        name: &str,
-        arguments: &[Node],
-        rest: &[Node],
-    ) -> Result<(Operand, usize), QueryError> {
+    fn function(&mut self, name: &str, arguments: &[Node], rest: &[Node]) -> Result<(Operand, usize), QueryError> {
         let upper = name.to_uppercase();
         if upper == "LISTAGG" {
             return self.list_aggregate(arguments, rest);
@@ -235,7 +288,8 @@ impl Rewriter<'_> {
                 format!("{own}({joined})")
             }
         };
-        if first_is_date && DATE_IF_FIRST.contains(&upper.as_str()) && !rest.first().is_some_and(|node| node.is("OVER")) {
+        if first_is_date && DATE_IF_FIRST.contains(&upper.as_str()) && !rest.first().is_some_and(|node| node.is("OVER"))
+        {
             return Ok((Operand::date(&text), 2));
         }
         Ok((Operand::plain(text), 2))

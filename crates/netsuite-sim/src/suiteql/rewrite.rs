@@ -391,7 +391,10 @@ fn paging(nodes: &[Node]) -> Result<(Option<String>, Option<String>), QueryError
             Ok((fetch, Some(count(start)?)))
         }
         [fetch, first, number, rows, only]
-            if fetch.is("FETCH") && first.is_any(&["FIRST", "NEXT"]) && rows.is_any(&["ROW", "ROWS"]) && only.is("ONLY") =>
+            if fetch.is("FETCH")
+                && first.is_any(&["FIRST", "NEXT"])
+                && rows.is_any(&["ROW", "ROWS"])
+                && only.is("ONLY") =>
         {
             Ok((Some(count(number)?), None))
         }

@@ -64,10 +64,9 @@ impl Draft {
         match json {
             Json::Null => Ok(()),
             Json::Object(lines) => lines.iter().try_for_each(|(key, line)| self.keyed_line(kind, key, line)),
-            Json::Array(lines) => lines
-                .iter()
-                .enumerate()
-                .try_for_each(|(index, line)| self.listed_line(kind, index, line)),
+            Json::Array(lines) => {
+                lines.iter().enumerate().try_for_each(|(index, line)| self.listed_line(kind, index, line))
+            }
             Json::Bool(_) | Json::Number(_) | Json::String(_) => {
                 Err(Refusal::new("INVALID_CONTENT", "lines is an object or a list of lines.").at("lines"))
             }

@@ -66,7 +66,9 @@ impl World {
             rows.extend(rows_of_csv(kind, text)?);
         }
         if rows.is_empty() || rows.len() > MAX_ROWS {
-            return Err(Refusal::new("INVALID_PARAMETER", format!("1 to {MAX_ROWS} rows per import.")).at("rows").into());
+            return Err(Refusal::new("INVALID_PARAMETER", format!("1 to {MAX_ROWS} rows per import."))
+                .at("rows")
+                .into());
         }
         let author = Author { user: import.user.clone(), context: "CSVIMPORT".to_owned() };
         self.commit(&author, |saving, scripted| {

@@ -114,9 +114,8 @@ pub(super) fn changed(
 
 /// The stored overlay; none is stored in a new world.
 pub(super) fn load(connection: &Connection) -> Result<Overlay, WorldError> {
-    let text: Option<String> = connection
-        .query_row("SELECT value FROM sim_meta WHERE key = 'overlay'", [], |row| row.get(0))
-        .optional()?;
+    let text: Option<String> =
+        connection.query_row("SELECT value FROM sim_meta WHERE key = 'overlay'", [], |row| row.get(0)).optional()?;
     text.map_or_else(|| Ok(Overlay::default()), |text| Ok(serde_json::from_str(&text)?))
 }
 

@@ -35,8 +35,12 @@ impl Stored {
 
     /// The fields in natural JSON under their SuiteQL names; sales orders with `lines`.
     pub(crate) fn to_json(&self, kind: &RecordType) -> Map<String, Json> {
-        let mut fields: Map<String, Json> =
-            kind.fields.iter().zip(&self.values).map(|(field, value)| (field.name.to_owned(), value.to_json())).collect();
+        let mut fields: Map<String, Json> = kind
+            .fields
+            .iter()
+            .zip(&self.values)
+            .map(|(field, value)| (field.name.to_owned(), value.to_json()))
+            .collect();
         if kind.has_lines() {
             let lines = self.lines.iter().map(|(id, line)| (id.to_string(), line_json(kind, line))).collect();
             fields.insert("lines".to_owned(), Json::Object(lines));

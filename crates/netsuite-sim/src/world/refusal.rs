@@ -39,11 +39,8 @@ impl Refusal {
     }
 
     pub(crate) fn invalid_value(field: &Field, json: &Json) -> Self {
-        let message = format!(
-            "You have entered an Invalid Field Value {} for the following field: {}",
-            shown(json),
-            field.name
-        );
+        let message =
+            format!("You have entered an Invalid Field Value {} for the following field: {}", shown(json), field.name);
         Self::new("USER_ERROR", message).at(field.name)
     }
 

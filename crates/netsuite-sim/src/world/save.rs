@@ -168,12 +168,7 @@ impl Saving<'_> {
     }
 
     /// Refuses a reference to nothing.
-    pub(crate) fn must_exist(
-        &self,
-        table: &str,
-        id: i64,
-        refusal: impl FnOnce() -> Refusal,
-    ) -> Result<(), WorldError> {
+    pub(crate) fn must_exist(&self, table: &str, id: i64, refusal: impl FnOnce() -> Refusal) -> Result<(), WorldError> {
         let sql = format!(r#"SELECT 1 FROM "{table}" WHERE id = ?"#);
         let found = self.tx.prepare_cached(&sql)?.query_row([id], |_| Ok(())).optional()?;
         found.ok_or_else(|| refusal().into())

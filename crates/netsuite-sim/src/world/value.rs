@@ -71,10 +71,9 @@ impl Value {
                 _ => Err(Refusal::invalid_value(field, json)),
             },
             Kind::Moment => match json {
-                Json::String(word) => word
-                    .parse::<Timestamp>()
-                    .map(Self::Moment)
-                    .map_err(|_| Refusal::invalid_value(field, json)),
+                Json::String(word) => {
+                    word.parse::<Timestamp>().map(Self::Moment).map_err(|_| Refusal::invalid_value(field, json))
+                }
                 _ => Err(Refusal::invalid_value(field, json)),
             },
             Kind::Reference(_) => reference(field, json),
@@ -87,12 +86,9 @@ impl Value {
         match kind {
             Kind::Bool => Self::Bool(false),
             Kind::MultiSelect => Self::Set(BTreeSet::new()),
-            Kind::Text(_)
-            | Kind::Integer
-            | Kind::Decimal(_)
-            | Kind::Date
-            | Kind::Moment
-            | Kind::Reference(_) => Self::Null,
+            Kind::Text(_) | Kind::Integer | Kind::Decimal(_) | Kind::Date | Kind::Moment | Kind::Reference(_) => {
+                Self::Null
+            }
         }
     }
 
@@ -271,10 +267,8 @@ fn text(field: &Field, json: &Json, max: usize) -> Result<Value, Refusal> {
         return Err(Refusal::invalid_value(field, &Json::from("text with control characters")));
     }
     if text.chars().count() > max {
-        let message = format!(
-            "The field {} contained more than the maximum number ( {max} ) of characters allowed.",
-            field.name
-        );
+        let message =
+            format!("The field {} contained more than the maximum number ( {max} ) of characters allowed.", field.name);
         return Err(Refusal::new("EXCEEDED_MAX_FIELD_LENGTH", message).at(field.name));
     }
     Ok(if text.is_empty() { Value::Null } else { Value::Text(text) })

@@ -189,11 +189,6 @@ impl Tba {
         mac.update(text.as_bytes());
         let signature = STANDARD.encode(mac.finalize().into_bytes());
         let shown: Vec<String> = oauth.iter().map(|(name, value)| format!("{name}=\"{}\"", encode(value))).collect();
-        format!(
-            "OAuth realm=\"{}\", {}, oauth_signature=\"{}\"",
-            self.realm,
-            shown.join(", "),
-            encode(&signature)
-        )
+        format!("OAuth realm=\"{}\", {}, oauth_signature=\"{}\"", self.realm, shown.join(", "), encode(&signature))
     }
 }

@@ -27,7 +27,7 @@ async fn a_status_fault_answers_without_doing() {
     let sim = Sim::start().await;
     let id = sim.customer(json!({})).await;
     fault(&sim, json!({ "match": { "table": "customer", "nth": 1 }, "fault": "status", "status": 500 })).await;
-    fault(&sim, json!({ "match": { "table": "customer", "nth": 1 }, "fault": "status", "status": 429 })).await;
+    fault(&sim, json!({ "match": { "table": "customer", "nth": 2 }, "fault": "status", "status": 429 })).await;
     let failed = sim.tba(Method::POST, WRITE).json(&phone(&id, 1, "1")).send().await.unwrap();
     assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(failed.json::<Json>().await.unwrap()["error"]["code"], "UNEXPECTED_ERROR");

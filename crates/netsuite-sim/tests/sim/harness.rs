@@ -67,11 +67,8 @@ pub(crate) fn account(folder: &Path) -> AccountConfig {
     let public_key_path = folder.join("public.pem");
     std::fs::write(&public_key_path, &ec_keys().public_pem).unwrap();
     let mut account = AccountConfig::named(ACCOUNT);
-    account.oauth2 = Some(OAuth2Config {
-        client_id: "client-1".to_owned(),
-        certificate_id: "cert-1".to_owned(),
-        public_key_path,
-    });
+    account.oauth2 =
+        Some(OAuth2Config { client_id: "client-1".to_owned(), certificate_id: "cert-1".to_owned(), public_key_path });
     account.tba = Some(TbaConfig {
         consumer_key: "ck".to_owned(),
         consumer_secret: "cs".into(),
@@ -103,8 +100,7 @@ impl Sim {
     /// Those accounts.
     pub(crate) async fn of(folder: TempDir, accounts: Vec<AccountConfig>) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
-        let config =
-            Config { listen: ([127, 0, 0, 1], 0).into(), data_dir: folder.path().join("data"), accounts };
+        let config = Config { listen: ([127, 0, 0, 1], 0).into(), data_dir: folder.path().join("data"), accounts };
         let running = netsuite_sim::start(config, async {
             let _ = stopped.await;
         })

@@ -1,5 +1,7 @@
 //! The simulator over HTTP, as its callers see it.
 
+#![allow(clippy::unwrap_used, reason = "a broken expectation ends the test")]
+
 mod clients;
 mod harness;
 

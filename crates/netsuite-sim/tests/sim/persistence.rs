@@ -87,9 +87,15 @@ async fn a_killed_process_loses_nothing_it_answered() {
 fn a_wrong_setting_stops_it_with_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sim.toml");
-    let text = "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[[accounts]]\naccount_id = \"A1\"\ntime_zone = \"Mars/Base\"\n";
+    let text =
+        "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n[[accounts]]\naccount_id = \"A1\"\ntime_zone = \"Mars/Base\"\n";
     std::fs::write(&path, text).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_netsuite-sim")).current_dir(folder.path()).arg("--config").arg(&path).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_netsuite-sim"))
+        .current_dir(folder.path())
+        .arg("--config")
+        .arg(&path)
+        .output()
+        .unwrap();
     assert!(!output.status.success());
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("account A1: time_zone is \"Mars/Base\", accepted is an IANA zone name"), "{text}");

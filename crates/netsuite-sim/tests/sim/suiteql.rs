@@ -109,14 +109,16 @@ async fn date_bounds_are_account_time_and_utc_bounds_are_utc() {
     assert!(matches("lastmodifieddate >= TO_TIMESTAMP('2026-03-01 17:30:05', 'YYYY-MM-DD HH24:MI:SS')").await);
     assert!(!matches("lastmodifieddate > TO_TIMESTAMP('2026-03-01 17:30:05', 'YYYY-MM-DD HH24:MI:SS')").await);
     assert!(matches("lastmodifieddate = TO_DATE('2026-03-01 17:30:05', 'YYYY-MM-DD HH24:MI:SS')").await);
-    assert!(matches(
-        "SYS_EXTRACT_UTC(lastmodifieddate) = TO_TIMESTAMP('2026-03-02T01:30:05Z', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
-    )
-    .await);
-    assert!(!matches(
-        "SYS_EXTRACT_UTC(lastmodifieddate) < TO_TIMESTAMP('2026-03-02 01:30:05', 'YYYY-MM-DD HH24:MI:SS')"
-    )
-    .await);
+    assert!(
+        matches(
+            "SYS_EXTRACT_UTC(lastmodifieddate) = TO_TIMESTAMP('2026-03-02T01:30:05Z', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+        )
+        .await
+    );
+    assert!(
+        !matches("SYS_EXTRACT_UTC(lastmodifieddate) < TO_TIMESTAMP('2026-03-02 01:30:05', 'YYYY-MM-DD HH24:MI:SS')")
+            .await
+    );
     assert!(matches("lastmodifieddate >= '03/01/2026'").await);
     assert!(!matches("lastmodifieddate >= '3/2/2026'").await);
     assert_eq!(
@@ -233,7 +235,11 @@ async fn joins_groups_lists_and_parameters_work() {
     let reply = sim.tba(Method::POST, SUITEQL).header("prefer", "transient").json(&body).send().await.unwrap();
     let reply: Json = reply.json().await.unwrap();
     assert_eq!(reply["items"][0]["memo"], "none");
-    let lines = sim.rows(&format!("SELECT id, mainline, quantity, rate FROM transactionline WHERE transaction = {order} ORDER BY id")).await;
+    let lines = sim
+        .rows(&format!(
+            "SELECT id, mainline, quantity, rate FROM transactionline WHERE transaction = {order} ORDER BY id"
+        ))
+        .await;
     assert_eq!(lines[0], json!({ "id": "0", "mainline": "T" }));
     assert_eq!(lines[1], json!({ "id": "1", "mainline": "F", "quantity": "-3", "rate": "2.5" }));
 }
@@ -276,15 +282,27 @@ async fn complaints_are_worded_as_netsuite_words_them() {
         ("SELECT id FROM Email", "Invalid search type: Email."),
         ("SELECT id FROM sim_pending", "Invalid search type: sim_pending."),
         ("SELECT random() FROM customer", "Search error occurred: Invalid or unsupported search."),
-        ("WITH x AS (SELECT id FROM customer) SELECT id FROM x", "Search error occurred: Invalid or unsupported search."),
+        (
+            "WITH x AS (SELECT id FROM customer) SELECT id FROM x",
+            "Search error occurred: Invalid or unsupported search.",
+        ),
         ("SELECT id FROM customer LIMIT 5", "Search error occurred: Invalid or unsupported search."),
-        ("SELECT id FROM customer WHERE lastmodifieddate > DATE '2026-01-01'", "Search error occurred: Invalid or unsupported search."),
+        (
+            "SELECT id FROM customer WHERE lastmodifieddate > DATE '2026-01-01'",
+            "Search error occurred: Invalid or unsupported search.",
+        ),
     ] {
         assert_eq!(sim.complaint(sql).await, text, "{sql}");
     }
     let many = (0..1_001).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
     sim.complaint(&format!("SELECT id FROM customer WHERE id IN ({many})")).await;
-    for sql in ["DELETE FROM customer", "SELECT id FROM customer; DROP TABLE customer", "SELECT FROM", "", "SELECT id FROM customer WHERE ("] {
+    for sql in [
+        "DELETE FROM customer",
+        "SELECT id FROM customer; DROP TABLE customer",
+        "SELECT FROM",
+        "",
+        "SELECT id FROM customer WHERE (",
+    ] {
         sim.complaint(sql).await;
     }
     assert_eq!(sim.rows("SELECT COUNT(*) AS n FROM customer").await, [json!({ "n": "1" })]);
@@ -302,7 +320,10 @@ async fn columns_can_be_taken_away_and_given_back() {
     sim.tell("schema", json!({ "table": "customer", "column": "comments", "change": "forbid" })).await;
     assert!(sim.complaint("SELECT comments FROM customer").await.contains("Field 'comments' for record 'customer'"));
     sim.tell("schema", json!({ "table": "customer", "change": "forbid" })).await;
-    assert_eq!(sim.complaint("SELECT id FROM customer").await, "Search error occurred: Record 'customer' was not found.");
+    assert_eq!(
+        sim.complaint("SELECT id FROM customer").await,
+        "Search error occurred: Record 'customer' was not found."
+    );
     sim.tell("schema", json!({ "table": "customer", "change": "restore" })).await;
     assert_eq!(sim.rows("SELECT email, phone FROM customer").await, [json!({ "email": "a@b.example", "phone": "1" })]);
     let unknown = sim.try_tell("schema", json!({ "table": "customer", "column": "nope", "change": "remove" })).await;

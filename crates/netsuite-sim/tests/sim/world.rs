@@ -11,7 +11,10 @@ async fn a_customer_needs_only_its_name() {
     let id = sim.customer(json!({})).await;
     let fields = sim.fields("customer", &id).await;
     assert_eq!(fields["companyname"], "Acme");
-    assert_eq!((&fields["isinactive"], &fields["currency"], &fields["terms"]), (&json!(false), &json!("1"), &Json::Null));
+    assert_eq!(
+        (&fields["isinactive"], &fields["currency"], &fields["terms"]),
+        (&json!(false), &json!("1"), &Json::Null)
+    );
     assert_eq!(fields["custentity_tags"], json!([]));
     assert_eq!(fields["datecreated"], fields["lastmodifieddate"]);
     assert_eq!(sim.ask("records/customer").await, json!({ "ids": [id] }));
@@ -49,7 +52,8 @@ async fn a_refused_edit_names_the_field() {
             assert!(problem.get(member).is_some(), "{member}");
         }
     }
-    let absent = sim.try_tell("edit", json!({ "operation": "update", "type": "customer", "id": "9", "changes": {} })).await;
+    let absent =
+        sim.try_tell("edit", json!({ "operation": "update", "type": "customer", "id": "9", "changes": {} })).await;
     assert_eq!(absent.status(), StatusCode::NOT_FOUND);
     let odd = sim.try_tell("edit", json!({ "operation": "update", "type": "ship", "id": "9" })).await;
     assert_eq!(odd.json::<Json>().await.unwrap()["field"], "type");
@@ -87,7 +91,10 @@ async fn every_changed_field_leaves_a_note_with_its_author() {
         ))
         .await;
     assert_eq!(notes.len(), 1, "an unchanged field leaves none: {notes:?}");
-    assert_eq!((&notes[0]["field"], &notes[0]["oldvalue"], &notes[0]["newvalue"]), (&json!("PHONE"), &json!("1"), &json!("2")));
+    assert_eq!(
+        (&notes[0]["field"], &notes[0]["oldvalue"], &notes[0]["newvalue"]),
+        (&json!("PHONE"), &json!("1"), &json!("2"))
+    );
     assert_eq!((&notes[0]["author"], &notes[0]["context"]), (&json!("jane"), &json!("USERINTERFACE")));
 }
 
@@ -104,16 +111,28 @@ async fn an_order_derives_its_total_and_moves_when_a_line_does() {
     assert_eq!(made["lines"], json!({ "a": "1", "b": "2" }));
     let id = made["id"].as_str().unwrap();
     let fields = sim.fields("salesorder", id).await;
-    assert_eq!((&fields["foreigntotal"], &fields["status"], &fields["currency"]), (&json!(14), &json!("B"), &json!("2")));
+    assert_eq!(
+        (&fields["foreigntotal"], &fields["status"], &fields["currency"]),
+        (&json!(14), &json!("B"), &json!("2"))
+    );
     assert_eq!(fields["tranid"], format!("SO{id}"));
     assert_eq!(fields["trandate"], "2026-03-02");
     sim.clock(json!({ "advance_seconds": 7 })).await;
-    sim.edit("update", "salesorder", Some(id), json!({ "lines": { "1": { "quantity": 4 }, "2": null, "new": { "item": item } } })).await;
+    sim.edit(
+        "update",
+        "salesorder",
+        Some(id),
+        json!({ "lines": { "1": { "quantity": 4 }, "2": null, "new": { "item": item } } }),
+    )
+    .await;
     let fields = sim.fields("salesorder", id).await;
     assert_eq!(fields["lastmodifieddate"], "2026-03-02T10:00:07Z");
-    assert_eq!(fields["lines"], json!({
-        "1": { "item": item, "quantity": 4, "rate": 2.5 }, "3": { "item": item, "quantity": 1, "rate": 2.5 },
-    }));
+    assert_eq!(
+        fields["lines"],
+        json!({
+            "1": { "item": item, "quantity": 4, "rate": 2.5 }, "3": { "item": item, "quantity": 1, "rate": 2.5 },
+        })
+    );
     let absent = json!({ "operation": "update", "type": "salesorder", "id": id, "changes": { "lines": { "2": { "quantity": 1 } } } });
     let refused: Json = sim.try_tell("edit", absent).await.json().await.unwrap();
     assert_eq!(refused["field"], "lines/2");

@@ -68,8 +68,14 @@ async fn a_value_that_went_and_came_back_does_not_let_an_old_write_in() {
     let sim = Sim::start().await;
     let id = sim.customer(json!({ "phone": "A" })).await;
     // Write 1 (A→B) is lost on the way; write 2 (A→C) lands, then write 3 (C→A): phone is A again.
-    assert_eq!(sim.write_one(update(&id, 2, 0, json!({ "phone": "A" }), json!({ "phone": "C" }))).await["status"], "ok");
-    assert_eq!(sim.write_one(update(&id, 3, 2, json!({ "phone": "C" }), json!({ "phone": "A" }))).await["status"], "ok");
+    assert_eq!(
+        sim.write_one(update(&id, 2, 0, json!({ "phone": "A" }), json!({ "phone": "C" }))).await["status"],
+        "ok"
+    );
+    assert_eq!(
+        sim.write_one(update(&id, 3, 2, json!({ "phone": "C" }), json!({ "phone": "A" }))).await["status"],
+        "ok"
+    );
     let late = sim.write_one(update(&id, 1, 0, json!({ "phone": "A" }), json!({ "phone": "B" }))).await;
     assert_eq!(late["status"], "fenced");
     assert_eq!(sim.fields("customer", &id).await["phone"], "A");
@@ -268,6 +274,7 @@ async fn a_restlet_minds_script_method_and_content_type() {
     assert_eq!(sim.tba(Method::GET, WRITE).send().await.unwrap().status(), StatusCode::METHOD_NOT_ALLOWED);
     let untyped = sim.tba(Method::POST, WRITE).body("{}").send().await.unwrap();
     assert_eq!(untyped.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let broken = sim.tba(Method::POST, WRITE).header("content-type", "application/json").body("{").send().await.unwrap();
+    let broken =
+        sim.tba(Method::POST, WRITE).header("content-type", "application/json").body("{").send().await.unwrap();
     assert_eq!(broken.status(), StatusCode::BAD_REQUEST);
 }
