@@ -72,7 +72,8 @@ impl Authorizer {
                 Scheme::Oauth2(Box::new(oauth2))
             }
             Auth::Tba { realm, consumer_key, consumer_secret, token_id, token_secret } => Scheme::Tba(Tba {
-                realm: realm.clone(),
+                // A realm in any other spelling fails the login (fact sheet §1).
+                realm: realm.trim().to_uppercase().replace('-', "_"),
                 consumer_key: consumer_key.clone(),
                 consumer_secret: consumer_secret.clone(),
                 token_id: token_id.clone(),

@@ -67,34 +67,6 @@ impl NetsuiteConfig {
     }
 }
 
-impl From<&model::accounts::AccountSettings> for NetsuiteConfig {
-    fn from(account: &model::accounts::AccountSettings) -> Self {
-        let netsuite = &account.netsuite;
-        let auth = match &netsuite.auth {
-            model::accounts::NetsuiteAuth::OAuth2(oauth2) => Auth::Oauth2 {
-                client_id: oauth2.client_id.clone(),
-                certificate_id: oauth2.certificate_id.clone(),
-                private_key_pem: oauth2.private_key.clone(),
-            },
-            model::accounts::NetsuiteAuth::Tba(tba) => Auth::Tba {
-                realm: tba.realm.clone(),
-                consumer_key: tba.consumer_key.clone(),
-                consumer_secret: tba.consumer_secret.clone(),
-                token_id: tba.token_id.clone(),
-                token_secret: tba.token_secret.clone(),
-            },
-        };
-        Self {
-            query_script: netsuite.scripts.query_script.clone(),
-            query_deploy: netsuite.scripts.query_deploy.clone(),
-            write_script: netsuite.scripts.write_script.clone(),
-            write_deploy: netsuite.scripts.write_deploy.clone(),
-            concurrency_limit: netsuite.concurrency_limit,
-            ..Self::new(account.id.clone(), &netsuite.rest_url, &netsuite.restlet_url, &netsuite.token_url, auth)
-        }
-    }
-}
-
 impl From<&AccountSettings> for NetsuiteConfig {
     /// The account as the accounts file has it; what is not in it has its default.
     fn from(account: &AccountSettings) -> Self {

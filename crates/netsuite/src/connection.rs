@@ -22,8 +22,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 pub const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// With less time than this before its deadline a write is not sent any more.
 pub const LEAST_TIME_TO_SEND: Duration = Duration::from_millis(500);
-/// Pauses before a read is tried again; jitter takes up to half of each.
-const READ_PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
+/// Pauses before a call is tried again; jitter takes up to half of each.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_millis(800)];
 
 /// One NetSuite account, with its credentials, its pace and its addresses.
 pub struct Connection {
@@ -152,7 +152,7 @@ impl Connection {
     /// Sends a call that changes nothing; one that fails for a passing reason is tried again after a short pause.
     /// Time-outs are not: whoever waits has waited long enough.
     pub(crate) async fn read(&self, call: &Call) -> Result<Bytes, CallError> {
-        for pause in READ_PAUSES {
+        for pause in PAUSES {
             match self.send(call).await {
                 Err(error) if error.passes_within(pause) => tokio::time::sleep(self.jittered(pause)).await,
                 settled => return settled,
@@ -161,8 +161,20 @@ impl Connection {
         self.send(call).await
     }
 
+    /// Sends a call that changes something; one that was turned away for load before any of its work began is tried
+    /// again after a short pause. Nothing else is: whatever else went wrong, it may have been carried out.
+    pub(crate) async fn write(&self, call: &Call) -> Result<Bytes, CallError> {
+        for pause in PAUSES {
+            match self.send(call).await {
+                Err(error) if error.turned_away_for_load(pause) => tokio::time::sleep(self.jittered(pause)).await,
+                settled => return settled,
+            }
+        }
+        self.send(call).await
+    }
+
     /// Sends a call once; a second time only where the first was refused at the door although logins had worked.
-    pub(crate) async fn send(&self, call: &Call) -> Result<Bytes, CallError> {
+    async fn send(&self, call: &Call) -> Result<Bytes, CallError> {
         let permit = self.gate.enter().await.map_err(|shut| CallError::Paused { rest: shut.rest })?;
         let mut tried_before = false;
         loop {
@@ -261,6 +273,16 @@ impl CallError {
                 matches!(refusal.meaning, Meaning::TooMany | Meaning::Trouble)
                     && refusal.retry_after.is_none_or(|asked| asked <= pause)
             }
+        }
+    }
+
+    /// Was the call refused at the door, with room to be expected after a pause this short?
+    fn turned_away_for_load(&self, pause: Duration) -> bool {
+        match self {
+            Self::Refused(refusal) => {
+                refusal.meaning == Meaning::TooMany && refusal.before_any_work() && self.passes_within(pause)
+            }
+            Self::NotSent { .. } | Self::Paused { .. } | Self::Lost(_) => false,
         }
     }
 

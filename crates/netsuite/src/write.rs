@@ -96,7 +96,7 @@ async fn call(connection: &Connection, spec: &TypeSpec, batch: &[Ready<'_>]) -> 
         transient: false,
         deadline: Some(deadline),
     };
-    match connection.send(&call).await {
+    match connection.write(&call).await {
         Ok(body) => results(connection, spec, &batch, &body),
         Err(error) => {
             let outcome = of_call(&error);

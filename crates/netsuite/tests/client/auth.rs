@@ -246,7 +246,11 @@ async fn a_bad_grant_is_a_refusal_and_nothing_else_is_sent() {
 #[tokio::test]
 async fn under_tba_every_attempt_has_a_signature_of_its_own() {
     let mock = Mock::start(|_, n| if n == 1 { login_refused() } else { clock_page() }).await;
-    let remote = remote(&tba(&mock.base));
+    let mut config = tba(&mock.base);
+    if let Auth::Tba { realm, .. } = &mut config.auth {
+        *realm = "tstdrv100001-sb1".to_owned();
+    }
+    let remote = remote(&config);
     ask(&remote).await.unwrap();
     ask(&remote).await.unwrap();
     let headers: Vec<String> =
@@ -255,7 +259,7 @@ async fn under_tba_every_attempt_has_a_signature_of_its_own() {
     let nonce = |header: &String| header.split("oauth_nonce=\"").nth(1).unwrap()[..32].to_owned();
     let nonces: std::collections::BTreeSet<String> = headers.iter().map(nonce).collect();
     assert_eq!(nonces.len(), 3);
-    assert!(headers.iter().all(|header| header.starts_with("OAuth realm=\"TSTDRV100001\", ")));
+    assert!(headers.iter().all(|header| header.starts_with("OAuth realm=\"TSTDRV100001_SB1\", ")));
 }
 
 #[tokio::test]

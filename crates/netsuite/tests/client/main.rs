@@ -7,4 +7,5 @@ mod mock;
 mod polls;
 mod reads;
 mod refusals;
+mod troubles;
 mod writes;

@@ -55,10 +55,16 @@ async fn sent(type_name: &str, request: WriteRequest) -> Json {
 
 /// The outcome of one write under this script.
 async fn outcome(script: impl Fn(&Seen, usize) -> Act + Send + Sync + 'static) -> WriteOutcome {
-    outcome_with(script, |_| {}).await
+    outcome_with(1, script, |_| {}).await
+}
+
+/// The same, where the write may be sent this many times.
+async fn outcome_of(sent: usize, script: impl Fn(&Seen, usize) -> Act + Send + Sync + 'static) -> WriteOutcome {
+    outcome_with(sent, script, |_| {}).await
 }
 
 async fn outcome_with(
+    sent: usize,
     script: impl Fn(&Seen, usize) -> Act + Send + Sync + 'static,
     set: impl Fn(&mut NetsuiteConfig),
 ) -> WriteOutcome {
@@ -66,7 +72,7 @@ async fn outcome_with(
     let mut config = tba(&mock.base);
     set(&mut config);
     let outcomes = remote(&config).write(&account(), &spec("customer"), &[email(1)]).await;
-    assert_eq!(mock.requests("restlet.nl").len(), 1, "a write is sent once");
+    assert_eq!(mock.requests("restlet.nl").len(), sent);
     outcomes.into_iter().next().unwrap()
 }
 
@@ -256,7 +262,7 @@ async fn what_left_and_gave_no_answer_to_trust_is_unknown() {
     let out_of_units = json!({ "error": { "code": "SSS_USAGE_LIMIT_EXCEEDED", "message": "m" } });
     assert_eq!(outcome(move |_, _| status(400, &out_of_units)).await, WriteOutcome::Unknown);
     let quickly = |config: &mut NetsuiteConfig| config.timeout = Duration::from_millis(50);
-    assert_eq!(outcome_with(|_, _| Act::Hang, quickly).await, WriteOutcome::Unknown);
+    assert_eq!(outcome_with(1, |_, _| Act::Hang, quickly).await, WriteOutcome::Unknown);
 
     let outcomes = remote(&tba(&hangs_up().await)).write(&account(), &spec("customer"), &[email(1), email(2)]).await;
     assert_eq!(outcomes, [WriteOutcome::Unknown, WriteOutcome::Unknown]);
@@ -280,9 +286,9 @@ async fn what_never_left_is_not_sent() {
 #[tokio::test]
 async fn what_was_turned_away_at_the_door_says_why() {
     let throttled = WriteOutcome::Throttled { retry_after: None };
-    assert_eq!(outcome(|_, _| status(429, &json!({}))).await, throttled);
+    assert_eq!(outcome_of(3, |_, _| status(429, &json!({}))).await, throttled);
     let over = json!({ "error": { "code": "SSS_REQUEST_LIMIT_EXCEEDED", "message": "Request Limit Exceeded." } });
-    assert_eq!(outcome(move |_, _| status(400, &over)).await, throttled);
+    assert_eq!(outcome_of(3, move |_, _| status(400, &over)).await, throttled);
     let asked = WriteOutcome::Throttled { retry_after: Some(Duration::from_secs(7)) };
     assert_eq!(outcome(|_, _| with_header(429, "retry-after", "7", &json!({}))).await, asked);
     let refused = |code: &str| WriteOutcome::Refused { code: code.to_owned() };
@@ -293,8 +299,14 @@ async fn what_was_turned_away_at_the_door_says_why() {
 }
 
 #[tokio::test]
+async fn a_write_turned_away_at_the_door_is_tried_again_after_a_short_pause() {
+    let once = |seen: &Seen, n| if n == 0 { status(429, &json!({})) } else { answer(seen, "ok", &json!({})) };
+    assert_eq!(outcome_of(2, once).await, ok(1));
+}
+
+#[tokio::test]
 async fn a_refusal_for_load_halves_the_pace() {
-    let mock = Mock::start(|_, _| status(429, &json!({}))).await;
+    let mock = Mock::start(|_, _| with_header(429, "retry-after", "7", &json!({}))).await;
     let mut config = tba(&mock.base);
     config.concurrency_limit = 20;
     let remote = remote(&config);
