@@ -248,4 +248,48 @@ mod tests {
         clock.advance_micros(7_000_000);
         assert!(gate.enter().await.is_ok());
     }
+
+    /// Remembers which families were touched, with which labels.
+    #[derive(Default)]
+    struct Touched(Mutex<std::collections::BTreeSet<String>>);
+
+    impl Touched {
+        fn note(&self, key: &metrics::Key) {
+            let labels: Vec<String> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            self.0.lock().unwrap().insert(format!("{}{{{}}}", key.name(), labels.join(",")));
+        }
+    }
+
+    impl metrics::Recorder for Touched {
+        fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+        fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+        fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+        fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+            self.note(key);
+            metrics::Counter::noop()
+        }
+        fn register_gauge(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+            self.note(key);
+            metrics::Gauge::noop()
+        }
+        fn register_histogram(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+            self.note(key);
+            metrics::Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn the_gate_publishes_its_pace_and_counts_every_answer() {
+        let touched = Touched::default();
+        metrics::with_local_recorder(&touched, || gate(5).0.count("429"));
+        let touched: Vec<String> = touched.0.into_inner().unwrap().into_iter().collect();
+        assert_eq!(
+            touched,
+            [
+                "concord_netsuite_concurrency_limit{account=A1}",
+                "concord_netsuite_in_flight{account=A1}",
+                "concord_netsuite_requests_total{account=A1,code=429}",
+            ]
+        );
+    }
 }
