@@ -1,0 +1,7 @@
+#![doc = include_str!("../README.md")]
+
+pub mod checks;
+pub mod memory;
+pub mod pause;
+pub mod sim;
+pub mod world;

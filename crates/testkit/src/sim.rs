@@ -1,0 +1,191 @@
+//! Runs of the seeded world: one integer repeats one run to the letter.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use model::limits::Limits;
+use model::{AccountId, ManualClock, PerSide, SeededIds, Side, Timestamp};
+use steps::Core;
+
+use crate::checks::check;
+use crate::memory::MemRecords;
+use crate::pause::Paced;
+use crate::world::coverage::Coverage;
+use crate::world::poller::Watermarks;
+use crate::world::remote::{SimRemote, lock};
+use crate::world::run::Run;
+use crate::world::stage::Stage;
+use crate::world::types::types;
+use crate::world::vary::Vary;
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SimArgs {
+    /// The first seed; the others follow it.
+    pub seed: u64,
+    /// How many runs.
+    pub runs: u64,
+    /// No run begins after this long.
+    pub time_limit: Option<Duration>,
+    /// Tell the story of every run that fails.
+    pub verbose: bool,
+}
+
+/// A run that broke an invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Its seed.
+    pub seed: u64,
+    /// What broke, each with the invariant's number.
+    pub breaches: Vec<String>,
+    /// The run's story, when asked for.
+    pub story: Vec<String>,
+}
+
+impl Broken {
+    /// The command that repeats it.
+    pub fn command(&self) -> String {
+        format!("concord sim --seed {} --runs 1 --verbose", self.seed)
+    }
+}
+
+/// What a batch of runs found.
+#[derive(Debug, Clone, Default)]
+pub struct SimReport {
+    /// Runs made.
+    pub runs: u64,
+    /// Runs that broke an invariant; at most [`MOST_BROKEN`] are kept.
+    pub broken: Vec<Broken>,
+    /// How many runs broke one.
+    pub broken_runs: u64,
+    /// What happened in them.
+    pub coverage: Coverage,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Broken runs kept with their story.
+pub const MOST_BROKEN: usize = 20;
+
+impl SimReport {
+    /// Worlds per minute.
+    pub fn per_minute(&self) -> f64 {
+        let seconds = self.took.as_secs_f64();
+        if seconds > 0.0 { self.runs as f64 * 60.0 / seconds } else { 0.0 }
+    }
+}
+
+/// What one run came to.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What broke.
+    pub breaches: Vec<String>,
+    /// What happened.
+    pub coverage: Coverage,
+    /// The story, when asked for.
+    pub story: Vec<String>,
+}
+
+/// Runs worlds one after another, from `seed` on.
+pub fn run(args: &SimArgs) -> SimReport {
+    #[allow(clippy::disallowed_methods)] // how long the batch took is no part of any run
+    let begin = Instant::now();
+    let mut report = SimReport::default();
+    for seed in args.seed..args.seed.saturating_add(args.runs) {
+        if args.time_limit.is_some_and(|limit| begin.elapsed() >= limit) {
+            break;
+        }
+        let outcome = run_one(seed, args.verbose);
+        report.runs += 1;
+        report.coverage.merge(&outcome.coverage);
+        if !outcome.breaches.is_empty() {
+            report.broken_runs += 1;
+            if report.broken.len() < MOST_BROKEN {
+                report.broken.push(Broken { seed, breaches: outcome.breaches, story: outcome.story });
+            }
+        }
+    }
+    report.took = begin.elapsed();
+    report
+}
+
+/// The instant at which every world begins.
+fn beginning() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).expect("a constant within the calendar")
+}
+
+/// One run.
+pub fn run_one(seed: u64, story: bool) -> Outcome {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let vary = Vary::draw(&mut rng);
+    run_world(seed, rng, vary, story)
+}
+
+/// The `n`th account.
+pub fn account(n: usize) -> AccountId {
+    AccountId::parse(&format!("ACCT{n}")).expect("letters and digits are an account id")
+}
+
+fn run_world(seed: u64, rng: fastrand::Rng, vary: Vary, story: bool) -> Outcome {
+    let world = Arc::new(types(vary.delete, vary.line_delete, vary.lock));
+    let clock = Arc::new(ManualClock::at(beginning()));
+    let ids = Arc::new(SeededIds::new(seed));
+    let settings = Limits { fast_delta: vary.fast_delta, ..Limits::default() };
+    let accounts: Vec<AccountId> = (1..=vary.accounts).map(account).collect();
+    let records = Paced(MemRecords::new());
+    let mut stage = Stage::new(Arc::clone(&clock), Arc::clone(&ids), rng, vary.clone(), Arc::clone(&world));
+    if story {
+        stage.trace = Some(vec![format!("{vary:?}")]);
+    }
+    let (stage, marks) = (Mutex::new(stage), Mutex::new(Watermarks::new()));
+    let (suitex, netsuite) = (SimRemote::new(Side::Suitex, &stage), SimRemote::new(Side::Netsuite, &stage));
+    let core = Core {
+        records: &records,
+        remotes: PerSide { suitex: &suitex, netsuite: &netsuite },
+        world: &world,
+        clock: clock.as_ref(),
+        ids: ids.as_ref(),
+        settings: &settings,
+    };
+    let mut run = Run::new(core, &records.0, &stage, &marks, &clock, accounts);
+    let mut breaches = play(&mut run, &vary);
+    breaches.append(&mut run.failures);
+    drop(run);
+    let stage = stage.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Outcome { breaches, coverage: stage.coverage, story: stage.trace.unwrap_or_default() }
+}
+
+/// Beginning, storm, end, and everything once more.
+fn play(run: &mut Run<'_>, vary: &Vary) -> Vec<String> {
+    run.populate();
+    if vary.begin_agreed {
+        if !run.drain(true) {
+            return vec!["before anything went wrong".to_owned()];
+        }
+        lock(run.stage).faults = vary.faults;
+    }
+    run.storm();
+    if !run.failures.is_empty() || !run.drain(true) {
+        return Vec::new();
+    }
+    let mut breaches = {
+        let (book, mut stage) = (run.records.book(), lock(run.stage));
+        tally(&book, &mut stage);
+        check(&book, &stage)
+    };
+    if breaches.is_empty() {
+        breaches.extend(run.repeat());
+    }
+    breaches
+}
+
+fn tally(book: &crate::memory::Book, stage: &mut Stage) {
+    let records = || book.records.values().map(|kept| &kept.record);
+    let adopted = records().filter(|record| record.head.merged_into.is_some()).count();
+    stage.coverage.add("adopted", adopted);
+    let again = |record: &&model::record::Record| Side::BOTH.iter().any(|side| record.shadows[*side].generation > 1);
+    stage.coverage.add("recreated", records().filter(again).count());
+    if stage.vary.accounts > 1 {
+        stage.coverage.hit("two tenants");
+    }
+}

@@ -1,0 +1,646 @@
+//! The scheduler: at every step it picks one enabled action; a task goes on only when picked, and may be killed instead.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
+
+use model::record::Conflict;
+use model::{AccountId, ChangeEvent, Clock, ManualClock, RecordRef, Side};
+use steps::{
+    Choice, Core, Merged, Recovered, ResolveError, ResolveRequest, StepError, Written, intake, merge_step, recover_step,
+    resolve, to_hint, write_step,
+};
+use store::records::Pick;
+
+use super::bus::Doorbell;
+use super::poller::{Watermarks, sweep};
+use super::remote::lock;
+use super::stage::Stage;
+use crate::memory::MemRecords;
+
+/// Most records of an account a step takes.
+const BATCH: usize = 3;
+/// Most tasks at once.
+const TASKS: usize = 4;
+/// A step that gives way more often than this does not end.
+const MOST_POLLS: usize = 2_000;
+/// A world that is not quiet after this many rounds never will be (I1).
+const MOST_ROUNDS: usize = 600;
+
+/// How a task ended.
+#[derive(Debug)]
+pub enum Done {
+    /// Nothing to tell.
+    Quiet,
+    /// A merge step.
+    Merged(Merged),
+    /// A write step.
+    Written(Written),
+    /// A recovery step.
+    Recovered(Recovered),
+    /// A person's decision.
+    Resolved(Result<u64, ResolveError>),
+}
+
+type Step<'a> = Pin<Box<dyn Future<Output = Result<Done, StepError>> + 'a>>;
+
+struct Task<'a> {
+    name: &'static str,
+    raw: Vec<u64>,
+    merged: Vec<u64>,
+    future: Step<'a>,
+}
+
+/// One run of a world.
+pub struct Run<'a> {
+    /// Ports and rules.
+    pub core: Core<'a>,
+    /// The store.
+    pub records: &'a MemRecords,
+    /// Both systems.
+    pub stage: &'a Mutex<Stage>,
+    /// The poller's watermarks.
+    pub marks: &'a Mutex<Watermarks>,
+    /// Time.
+    pub clock: &'a ManualClock,
+    /// The tenants.
+    pub accounts: Vec<AccountId>,
+    /// What went wrong.
+    pub failures: Vec<String>,
+    /// Decisions in preparation: what people have on screen.
+    screens: Vec<ResolveRequest>,
+    tasks: Vec<Task<'a>>,
+    operations_left: usize,
+}
+
+/// What may happen next.
+#[derive(Debug, Clone, Copy)]
+enum Action {
+    User,
+    Poll,
+    Intake,
+    Answer,
+    Merge,
+    Write(Side),
+    Recover(Side),
+    RelayOurs,
+    RelaySuitex,
+    Sweep,
+    Land,
+    Tick,
+    Jump,
+    Look,
+    Decide,
+}
+
+impl<'a> Run<'a> {
+    /// A run that has not begun.
+    pub fn new(
+        core: Core<'a>,
+        records: &'a MemRecords,
+        stage: &'a Mutex<Stage>,
+        marks: &'a Mutex<Watermarks>,
+        clock: &'a ManualClock,
+        accounts: Vec<AccountId>,
+    ) -> Self {
+        let operations_left = lock(stage).vary.operations;
+        Self {
+            core,
+            records,
+            stage,
+            marks,
+            clock,
+            accounts,
+            failures: Vec::new(),
+            screens: Vec::new(),
+            tasks: Vec::new(),
+            operations_left,
+        }
+    }
+
+    /// The first records.
+    pub fn populate(&mut self) {
+        let mut stage = lock(self.stage);
+        for account in &self.accounts {
+            for _ in 0..stage.vary.records {
+                let side = if stage.rng.bool() { Side::Suitex } else { Side::Netsuite };
+                stage.user_creates(side, account, "thing");
+                if stage.vary.references {
+                    stage.user_creates(side, account, "order");
+                }
+            }
+        }
+    }
+
+    /// Delivers everything ever published once more: nothing may change (I4).
+    pub fn repeat(&mut self) -> Vec<String> {
+        let standing = |run: &Self| {
+            let (stage, book) = (lock(run.stage), run.records.book());
+            let of = |kept: &crate::memory::Kept| {
+                (kept.record.key.clone(), kept.record.head.version, kept.record.head.record_seq)
+            };
+            let versions: Vec<(RecordRef, u64, u64)> = book.records.values().map(of).collect();
+            (versions, stage.rows.clone(), stage.ledger.sync_writes)
+        };
+        let before = standing(self);
+        {
+            let mut stage = lock(self.stage);
+            stage.bus.raw.redeliver_all();
+            stage.bus.merged.redeliver_all();
+        }
+        if !self.drain(false) {
+            return Vec::new();
+        }
+        if before == standing(self) { Vec::new() } else { vec!["I4: a second delivery of everything changed something".to_owned()] }
+    }
+
+    /// Users, faults and steps in random order, until users are done and a little longer.
+    pub fn storm(&mut self) {
+        let mut after = 40;
+        while after > 0 && self.failures.is_empty() {
+            if self.operations_left == 0 {
+                after -= 1;
+            }
+            let action = self.choose();
+            self.act(action);
+        }
+    }
+
+    fn choose(&mut self) -> Action {
+        let now = self.clock.now();
+        let mut enabled: Vec<(u32, Action)> = vec![(10, Action::Tick), (1, Action::Jump)];
+        let mut add = |when: bool, weight: u32, action: Action| {
+            if when {
+                enabled.push((weight, action));
+            }
+        };
+        add(!self.tasks.is_empty(), 45, Action::Poll);
+        add(self.operations_left > 0, 5, Action::User);
+        let mut stage = lock(self.stage);
+        add(stage.network.iter().any(|packet| packet.answer.is_none()), 2, Action::Land);
+        add(!stage.outbox.is_empty(), 6, Action::RelaySuitex);
+        let ordered = stage.vary.ordered;
+        let book = self.records.book();
+        add(!book.outbox.is_empty(), 6, Action::RelayOurs);
+        let conflicts = book.records.values().any(|kept| !kept.record.conflicts.is_empty());
+        add(conflicts, 3, Action::Look);
+        add(!self.screens.is_empty(), 2, Action::Decide);
+        if self.tasks.len() < TASKS {
+            add(!stage.bus.raw.ready(ordered).is_empty(), 10, Action::Intake);
+            add(!stage.bus.merged.ready(ordered).is_empty(), 10, Action::Answer);
+            add(true, 2, Action::Sweep);
+            let due = |pick: &Pick| !book.due(pick).is_empty();
+            add(due(&self.due_merge(now)), 8, Action::Merge);
+            for side in Side::BOTH {
+                add(due(&self.due_write(side, now)), 3, Action::Write(side));
+                add(due(&self.overdue(side, now)), 4, Action::Recover(side));
+            }
+        }
+        let total = enabled.iter().map(|(weight, _)| weight).sum();
+        let mut at = stage.rng.u32(0..total);
+        for (weight, action) in enabled {
+            if at < weight {
+                return action;
+            }
+            at -= weight;
+        }
+        Action::Tick
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::User => {
+                let acted = lock(self.stage).user_acts(&self.accounts);
+                self.operations_left -= 1;
+                let _ = acted; // a day on which nothing could be done is a day less
+            }
+            Action::Poll => self.poll_one(),
+            Action::Intake => self.start_intake(BATCH),
+            Action::Answer => self.start_answers(BATCH),
+            Action::Merge => self.start_merge(),
+            Action::Write(side) => self.start_write(side),
+            Action::Recover(side) => self.start_recover(side),
+            Action::RelayOurs => self.relay_ours(),
+            Action::RelaySuitex => self.relay_suitex(),
+            Action::Sweep => {
+                let (account, spec) = {
+                    let mut stage = lock(self.stage);
+                    let account = stage.rng.usize(..self.accounts.len());
+                    let spec = stage.rng.usize(..self.core.world.types.len());
+                    (account, spec)
+                };
+                self.start_sweep(account, spec);
+            }
+            Action::Land => self.land_any(),
+            Action::Tick => {
+                let micros = lock(self.stage).rng.i64(1_000..700_000);
+                self.clock.advance_micros(micros);
+            }
+            Action::Jump => {
+                let mut stage = lock(self.stage);
+                let seconds = stage.rng.i64(3..50);
+                stage.note(|| format!("{seconds} s pass"));
+                if seconds > 30 && !self.tasks.is_empty() {
+                    stage.coverage.hit("clock jumped past a deadline");
+                }
+                self.clock.advance_micros(seconds * 1_000_000);
+            }
+            Action::Look => self.look(),
+            Action::Decide => {
+                let at = lock(self.stage).rng.usize(..self.screens.len());
+                let request = self.screens.swap_remove(at);
+                self.start_decision(request);
+            }
+        }
+    }
+
+    // ---- tasks
+
+    fn start(&mut self, name: &'static str, raw: Vec<u64>, merged: Vec<u64>, future: Step<'a>) {
+        self.tasks.push(Task { name, raw, merged, future });
+    }
+
+    /// Intake of some messages in one transaction; they are acknowledged when it has ended.
+    pub fn start_intake(&mut self, most: usize) {
+        let core = self.core;
+        let (ids, events) = self.take_raw(most);
+        let mut hints = Vec::with_capacity(events.len());
+        for event in &events {
+            match to_hint(&core, event) {
+                Ok(hint) => hints.push(hint),
+                Err(failure) => self.failures.push(format!("an event of the world was refused: {failure}")),
+            }
+        }
+        let step = async move {
+            intake(&core, &hints).await?;
+            Ok(Done::Quiet)
+        };
+        self.start("intake", ids, Vec::new(), Box::pin(step));
+    }
+
+    fn take_raw(&mut self, most: usize) -> (Vec<u64>, Vec<ChangeEvent>) {
+        let mut stage = lock(self.stage);
+        let ordered = stage.vary.ordered;
+        let mut found: Vec<(u64, ChangeEvent)> =
+            stage.bus.raw.ready(ordered).into_iter().map(|m| (m.id, m.body.clone())).collect();
+        stage.rng.shuffle(&mut found);
+        found.truncate(most);
+        for (id, _) in &found {
+            stage.bus.raw.set_taken(*id, true);
+        }
+        found.into_iter().unzip()
+    }
+
+    /// A write step for some doorbells of one side.
+    pub fn start_answers(&mut self, most: usize) {
+        let core = self.core;
+        let (side, ids, records) = {
+            let mut stage = lock(self.stage);
+            let ordered = stage.vary.ordered;
+            let mut found: Vec<(u64, Doorbell)> =
+                stage.bus.merged.ready(ordered).into_iter().map(|m| (m.id, m.body.clone())).collect();
+            stage.rng.shuffle(&mut found);
+            let Some(side) = found.first().map(|(_, bell)| bell.target) else { return };
+            found.retain(|(_, bell)| bell.target == side);
+            found.truncate(most);
+            for (id, _) in &found {
+                stage.bus.merged.set_taken(*id, true);
+            }
+            let (ids, bells): (Vec<u64>, Vec<Doorbell>) = found.into_iter().unzip();
+            let records: BTreeSet<RecordRef> = bells.into_iter().map(|bell| bell.record).collect();
+            (side, ids, records.into_iter().collect::<Vec<_>>())
+        };
+        let step = async move {
+            let written = write_step(&core, side, &Pick::These(records), &|_: &AccountId| true).await?;
+            Ok(Done::Written(written))
+        };
+        self.start(name_of_write(side), Vec::new(), ids, Box::pin(step));
+    }
+
+    /// A merge step over what is due.
+    pub fn start_merge(&mut self) {
+        let (core, pick) = (self.core, self.due_merge(self.clock.now()));
+        let step = async move { Ok(Done::Merged(merge_step(&core, &pick).await?)) };
+        self.start("merge", Vec::new(), Vec::new(), Box::pin(step));
+    }
+
+    /// A write step over what is due without a doorbell.
+    pub fn start_write(&mut self, side: Side) {
+        let (core, pick) = (self.core, self.due_write(side, self.clock.now()));
+        let step = async move { Ok(Done::Written(write_step(&core, side, &pick, &|_: &AccountId| true).await?)) };
+        self.start(name_of_write(side), Vec::new(), Vec::new(), Box::pin(step));
+    }
+
+    /// A recovery step.
+    pub fn start_recover(&mut self, side: Side) {
+        let (core, pick) = (self.core, self.overdue(side, self.clock.now()));
+        let step = async move { Ok(Done::Recovered(recover_step(&core, side, &pick).await?)) };
+        self.start("recover", Vec::new(), Vec::new(), Box::pin(step));
+    }
+
+    /// A sweep of one type of one account.
+    pub fn start_sweep(&mut self, account: usize, spec: usize) {
+        let (core, stage, marks) = (self.core, self.stage, self.marks);
+        let account = self.accounts[account].clone();
+        let step = async move {
+            sweep(&core, stage, marks, &account, &core.world.types[spec]).await?;
+            Ok(Done::Quiet)
+        };
+        self.start("sweep", Vec::new(), Vec::new(), Box::pin(step));
+    }
+
+    /// A person submits a decision.
+    pub fn start_decision(&mut self, request: ResolveRequest) {
+        let core = self.core;
+        let step = async move {
+            Ok(Done::Resolved(match resolve(&core, &request).await {
+                Err(ResolveError::Step(error)) => return Err(error),
+                answer => answer,
+            }))
+        };
+        self.start("resolve", Vec::new(), Vec::new(), Box::pin(step));
+    }
+
+    fn poll_one(&mut self) {
+        let at = {
+            let mut stage = lock(self.stage);
+            let (at, faults) = (stage.rng.usize(..self.tasks.len()), stage.faults);
+            if stage.chance(faults * 0.1) {
+                stage.coverage.hit("killed");
+                drop(stage);
+                self.kill(at);
+                return;
+            }
+            let share = stage.vary.adversary;
+            if self.operations_left > 0 && stage.hot.is_some() && stage.chance(share) && stage.adversary_acts() {
+                self.operations_left -= 1;
+            }
+            at
+        };
+        self.poll(at);
+    }
+
+    /// The process dies where it is: nothing of the step is heard of again, its messages are delivered anew.
+    fn kill(&mut self, at: usize) {
+        let task = self.tasks.swap_remove(at);
+        let mut stage = lock(self.stage);
+        stage.note(|| format!("{} is killed", task.name));
+        for id in task.raw {
+            stage.bus.raw.set_taken(id, false);
+        }
+        for id in task.merged {
+            stage.bus.merged.set_taken(id, false);
+        }
+    }
+
+    /// A task goes on to its next point. Answers true when it has ended.
+    fn poll(&mut self, at: usize) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.tasks[at].future.as_mut().poll(&mut cx) {
+            Poll::Pending => false,
+            Poll::Ready(done) => {
+                let task = self.tasks.swap_remove(at);
+                self.ended(task, done);
+                true
+            }
+        }
+    }
+
+    fn ended(&mut self, task: Task<'a>, done: Result<Done, StepError>) {
+        let mut stage = lock(self.stage);
+        stage.note(|| format!("{}: {done:?}", task.name));
+        let faults = stage.faults;
+        for id in task.raw {
+            if stage.chance(faults * 0.2) {
+                stage.coverage.hit("message delivered twice");
+                stage.bus.raw.set_taken(id, false);
+            } else {
+                stage.bus.raw.acknowledge(id);
+            }
+        }
+        for id in task.merged {
+            if stage.chance(faults * 0.2) {
+                stage.coverage.hit("message delivered twice");
+                stage.bus.merged.set_taken(id, false);
+            } else {
+                stage.bus.merged.acknowledge(id);
+            }
+        }
+        match done {
+            Ok(Done::Quiet) => {}
+            Ok(Done::Merged(merged)) => {
+                stage.coverage.add("fast delta", merged.fast);
+                stage.coverage.add("override", merged.overrides);
+                stage.coverage.add("conflict", merged.conflicts);
+            }
+            Ok(Done::Written(written)) => stage.coverage.add("parked for a parent", written.parked),
+            Ok(Done::Recovered(recovered)) => {
+                stage.coverage.add("recovered: landed", recovered.landed);
+                stage.coverage.add("recovered: unknown", recovered.unknown);
+            }
+            Ok(Done::Resolved(answer)) => match answer {
+                Ok(_) => stage.coverage.hit("resolved"),
+                Err(ResolveError::Moved(_)) => stage.coverage.hit("stale resolution"),
+                Err(ResolveError::NotOpen | ResolveError::Step(_)) => {}
+            },
+            Err(error) => self.failures.push(format!("{} failed: {error}", task.name)),
+        }
+    }
+
+    /// Lets every task go on to its end.
+    pub fn finish_tasks(&mut self) {
+        let mut polls = 0;
+        while !self.tasks.is_empty() {
+            self.poll(0);
+            polls += 1;
+            if polls > MOST_POLLS {
+                self.failures.push(format!("{} does not end", self.tasks[0].name));
+                return;
+            }
+        }
+    }
+
+    // ---- what needs no task
+
+    fn land_any(&mut self) {
+        let mut stage = lock(self.stage);
+        let open: Vec<u64> = stage.network.iter().filter(|p| p.answer.is_none()).map(|p| p.id).collect();
+        if open.is_empty() {
+            return;
+        }
+        let id = open[stage.rng.usize(..open.len())];
+        stage.coverage.hit("late request landed");
+        stage.land(id);
+    }
+
+    /// Our outbox: doorbells go to `events.merged`.
+    pub fn relay_ours(&mut self) {
+        let mut stage = lock(self.stage);
+        let mut book = self.records.book();
+        while let Some(row) = book.outbox.pop_front() {
+            if row.topic == "events.merged" {
+                match model::wire::decode_merged(&row.payload) {
+                    Ok(event) => {
+                        let record =
+                            RecordRef { account: event.account, record_type: event.record_type, rid: event.rid };
+                        stage.bus.merged.publish(row.record_key.clone(), Doorbell { target: event.target, record });
+                    }
+                    Err(error) => self.failures.push(format!("a doorbell cannot be read: {error}")),
+                }
+            } else {
+                stage.note(|| format!("{} {:?}", row.topic, row.attributes));
+                stage.bus.errors.push(row.attributes.clone());
+            }
+            let faults = stage.faults;
+            if stage.chance(faults * 0.15) {
+                // Published, and killed before the mark: published again later.
+                book.outbox.push_front(row);
+                return;
+            }
+        }
+    }
+
+    /// The outbox of SuiteX goes to `events.raw`.
+    pub fn relay_suitex(&mut self) {
+        let mut stage = lock(self.stage);
+        while let Some(event) = stage.outbox.pop_front() {
+            stage.publish(event.clone());
+            let faults = stage.faults;
+            if stage.chance(faults * 0.15) {
+                stage.outbox.push_front(event);
+                return;
+            }
+        }
+    }
+
+    /// A person opens a conflict; the decision comes later, and may be about values that are no longer there.
+    fn look(&mut self) {
+        let open = self.open_conflicts();
+        if open.is_empty() {
+            return;
+        }
+        let at = lock(self.stage).rng.usize(..open.len());
+        let (record, conflict) = &open[at];
+        let request = self.decision(record, conflict);
+        self.screens.push(request);
+    }
+
+    fn open_conflicts(&self) -> Vec<(RecordRef, Conflict)> {
+        let book = self.records.book();
+        let of = |kept: &crate::memory::Kept| {
+            let key = kept.record.key.clone();
+            kept.record.conflicts.clone().into_iter().map(move |conflict| (key.clone(), conflict)).collect::<Vec<_>>()
+        };
+        book.records.values().flat_map(of).collect()
+    }
+
+    fn decision(&mut self, record: &RecordRef, conflict: &Conflict) -> ResolveRequest {
+        let mut stage = lock(self.stage);
+        let side = if stage.rng.bool() { Side::Suitex } else { Side::Netsuite };
+        ResolveRequest {
+            record: record.clone(),
+            conflict_id: conflict.conflict_id,
+            rev: conflict.rev,
+            choice: Choice::Accept(side),
+            actor: "somebody".to_owned(),
+            note: String::new(),
+        }
+    }
+
+    // ---- the end
+
+    /// No more faults: everything that was begun ends, until nothing is left to do. Answers false when that never
+    /// comes. `decide`: open conflicts are decided.
+    pub fn drain(&mut self, decide: bool) -> bool {
+        lock(self.stage).faults = 0.0;
+        let mut swept_at_bell = None;
+        for _ in 0..MOST_ROUNDS {
+            self.finish_tasks();
+            if !self.failures.is_empty() {
+                return false;
+            }
+            if self.one_round() {
+                continue;
+            }
+            let published = lock(self.stage).bus.raw.ever.len();
+            if swept_at_bell != Some(published) {
+                swept_at_bell = Some(published);
+                for account in 0..self.accounts.len() {
+                    for spec in 0..self.core.world.types.len() {
+                        self.start_sweep(account, spec);
+                    }
+                }
+                continue;
+            }
+            if decide && !self.open_conflicts().is_empty() {
+                let (record, conflict) = self.open_conflicts().swap_remove(0);
+                let request = self.decision(&record, &conflict);
+                self.start_decision(request);
+                continue;
+            }
+            let next = self.records.book().next_due_any();
+            match next {
+                None => return true,
+                Some(at) => {
+                    let micros = at.as_microsecond() - self.clock.now().as_microsecond();
+                    self.clock.advance_micros(micros.max(1));
+                }
+            }
+        }
+        self.failures.push(format!("I1: not quiet after {MOST_ROUNDS} rounds"));
+        false
+    }
+
+    /// Starts whatever can be started now. Answers false when there is nothing.
+    fn one_round(&mut self) -> bool {
+        let open = lock(self.stage).network.iter().any(|packet| packet.answer.is_none());
+        if open {
+            self.land_any();
+            return true;
+        }
+        let (raw, merged, outbox) = {
+            let stage = lock(self.stage);
+            (!stage.bus.raw.is_empty(), !stage.bus.merged.is_empty(), !stage.outbox.is_empty())
+        };
+        let now = self.clock.now();
+        let due = |pick: &Pick| !self.records.book().due(pick).is_empty();
+        if outbox || !self.records.book().outbox.is_empty() {
+            self.relay_suitex();
+            self.relay_ours();
+        } else if raw {
+            self.start_intake(50);
+        } else if merged {
+            self.start_answers(50);
+        } else if due(&self.due_merge(now)) {
+            self.start_merge();
+        } else if let Some(side) = Side::BOTH.into_iter().find(|side| due(&self.overdue(*side, now))) {
+            self.start_recover(side);
+        } else if let Some(side) = Side::BOTH.into_iter().find(|side| due(&self.due_write(*side, now))) {
+            self.start_write(side);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn due_merge(&self, now: model::Timestamp) -> Pick {
+        Pick::DueMerge { accounts: self.accounts.clone(), per_account: BATCH, now }
+    }
+
+    fn due_write(&self, side: Side, now: model::Timestamp) -> Pick {
+        Pick::DueWrite { accounts: self.accounts.clone(), side, per_account: BATCH, now }
+    }
+
+    fn overdue(&self, side: Side, now: model::Timestamp) -> Pick {
+        Pick::Overdue { accounts: self.accounts.clone(), side, per_account: BATCH, now }
+    }
+}
+
+fn name_of_write(side: Side) -> &'static str {
+    match side {
+        Side::Suitex => "write suitex",
+        Side::Netsuite => "write netsuite",
+    }
+}
