@@ -1,6 +1,7 @@
 //! SuiteQL: translated onto SQLite, so that joins, grouping and functions are real.
 
 mod catalog;
+mod clauses;
 mod expr;
 pub(crate) mod functions;
 mod masks;

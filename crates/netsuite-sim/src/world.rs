@@ -181,8 +181,8 @@ impl World {
 
     /// Forgets every record and schema change; numbering goes on.
     pub(crate) fn reset(&self) -> Result<(), WorldError> {
-        let writer = self.writer();
-        schema::clear(&writer)?;
+        let mut writer = self.writer();
+        schema::clear(&mut writer)?;
         self.next_due.store(NOTHING_DUE, Ordering::Release);
         *self.overlay.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
         Ok(())

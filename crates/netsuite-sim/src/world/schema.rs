@@ -204,10 +204,12 @@ pub(crate) fn create(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 /// Forgets every record; reference lists, users and numbering stay.
-pub(crate) fn clear(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(
+pub(crate) fn clear(connection: &mut Connection) -> rusqlite::Result<()> {
+    let tx = connection.transaction()?;
+    tx.execute_batch(
         r#"DELETE FROM customer; DELETE FROM item; DELETE FROM "transaction"; DELETE FROM transactionline;
            DELETE FROM systemnote; DELETE FROM deletedrecord; DELETE FROM sim_order; DELETE FROM sim_pending;
            DELETE FROM sim_meta;"#,
-    )
+    )?;
+    tx.commit()
 }

@@ -107,7 +107,7 @@ impl Sim {
         .await
         .unwrap();
         let address = running.address();
-        let http = Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        let http = Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
         Self { http, address, folder, stop: Some(stop), running: Some(running) }
     }
 

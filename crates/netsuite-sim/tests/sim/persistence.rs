@@ -69,7 +69,7 @@ async fn a_killed_process_loses_nothing_it_answered() {
         "listen = \"127.0.0.1:0\"\ndata_dir = {data:?}\n[[accounts]]\naccount_id = \"{ACCOUNT}\"\ntime_zone = \"UTC\"\n"
     );
     std::fs::write(&path, text).unwrap();
-    let http = reqwest::Client::new();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let process = Process::start(&path);
     let mut ids = Vec::new();
     for n in 0..50 {

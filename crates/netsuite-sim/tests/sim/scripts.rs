@@ -82,6 +82,24 @@ async fn each_save_posts_one_signed_envelope_in_order() {
 }
 
 #[tokio::test]
+async fn an_order_s_envelope_names_the_lines_that_are_there() {
+    let mut relay = Relay::start(vec![]).await;
+    let url = relay.url.clone();
+    let sim = Sim::with(|account| account.ingest = Some(ingest(&url))).await;
+    let customer = sim.customer(json!({})).await;
+    let item = sim.edit("create", "item", None, json!({ "itemid": "W-1", "baseprice": 2 })).await;
+    let lines = json!({ "a": { "item": item }, "b": { "item": item } });
+    let order = sim.edit("create", "salesorder", None, json!({ "entity": customer, "lines": lines })).await;
+    let body = json!({
+        "operation": "update", "type": "salesorder", "id": order, "scripts": true,
+        "changes": { "lines": { "1": { "quantity": 2 }, "2": null } },
+    });
+    sim.tell("edit", body).await;
+    let lines = relay.next().await["changes"]["lines"].clone();
+    assert_eq!(lines, json!({ "1": { "item": item, "quantity": 2, "rate": 2 } }));
+}
+
+#[tokio::test]
 async fn api_writes_fire_scripts_in_their_context() {
     let mut relay = Relay::start(vec![]).await;
     let url = relay.url.clone();
