@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use model::{Fields, LineIds, NativeId, Value, WriteKind, WriteOutcome, WriteRequest};
 use model::spec::Kind;
+use model::{Fields, LineIds, NativeId, Value, WriteKind, WriteOutcome, WriteRequest};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row};
@@ -157,8 +157,7 @@ async fn delete(
     let Some(token) = request.token else { return Err(refused_by_guard(conn, layout, id).await?) };
     lock_lines(conn, layout, id).await?;
     let Layout { table, id: key, version, .. } = layout;
-    let delete =
-        format!("delete from {table} where {} = {} and {version} = $2", key.quoted, key.parameter(1));
+    let delete = format!("delete from {table} where {} = {} and {version} = $2", key.quoted, key.parameter(1));
     let done = sqlx::query(statement(delete)).bind(id.as_str()).bind(token).execute(&mut *conn).await?;
     if done.rows_affected() == 0 {
         return Err(refused_by_guard(conn, layout, id).await?);
@@ -168,12 +167,8 @@ async fn delete(
 
 /// Not there, or there with another version?
 async fn refused_by_guard(conn: &mut PgConnection, layout: &Layout, id: &NativeId) -> Result<Stop, sqlx::Error> {
-    let look = format!(
-        "select exists(select from {} where {} = {})",
-        layout.table,
-        layout.id.quoted,
-        layout.id.parameter(1)
-    );
+    let look =
+        format!("select exists(select from {} where {} = {})", layout.table, layout.id.quoted, layout.id.parameter(1));
     let exists: bool = sqlx::query_scalar(statement(look)).bind(id.as_str()).fetch_one(conn).await?;
     Ok(Stop::Outcome(if exists { WriteOutcome::Stale } else { WriteOutcome::Gone }))
 }
@@ -228,7 +223,8 @@ async fn write_line(
     line: Option<&Fields>,
 ) -> Result<Option<String>, Stop> {
     let key = &table.id;
-    let of_parent = format!("{} = {} and {} = $2::text::{}", key.quoted, key.parameter(1), table.parent, table.parent_type);
+    let of_parent =
+        format!("{} = {} and {} = $2::text::{}", key.quoted, key.parameter(1), table.parent, table.parent_type);
     match (line, id) {
         (None, None) => Ok(None),
         (None, Some(id)) => {
@@ -303,7 +299,8 @@ fn assignments<'a>(columns: &'a [Column], values: &[(&String, &Value)]) -> Resul
             return Err(refuse(name, "is not mapped to a column"));
         };
         let shaped = bound(&column.field.kind, value, column.required);
-        let shaped = shaped.ok_or_else(|| refuse(name, &format!("is {}, which its column cannot hold", value.shape())))?;
+        let shaped =
+            shaped.ok_or_else(|| refuse(name, &format!("is {}, which its column cannot hold", value.shape())))?;
         if let (Kind::Reference { to }, Some(id)) = (&column.field.kind, value.as_text())
             && !id_fits(&column.sql_type, id)
         {

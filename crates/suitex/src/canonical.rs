@@ -51,7 +51,8 @@ fn refusal(field: &FieldSpec) -> Failure {
         Kind::Set => "a list of ids".to_owned(),
         Kind::Lines(_) => "lines by their id".to_owned(),
     };
-    let reason = format!("field {}: column {} holds what is not accepted; accepted: {accepted}", field.name, field.column);
+    let reason =
+        format!("field {}: column {} holds what is not accepted; accepted: {accepted}", field.name, field.column);
     Failure::new(ErrorClass::Validation, "bad_value", reason)
 }
 
@@ -148,7 +149,7 @@ fn to_typed(kind: &Kind, value: Value) -> TypedValue {
         Value::Bool(on) => TypedValue::Bool(on),
         Value::Int(number) => TypedValue::Integer(number),
         Value::Set(members) => TypedValue::Set(members.into_iter().collect()),
-        Value::Lines(lines) => TypedValue::Lines(lines.into_iter().map(|(id, _)| (id, BTreeMap::new())).collect()),
+        Value::Lines(lines) => TypedValue::Lines(lines.into_keys().map(|id| (id, BTreeMap::new())).collect()),
         Value::Text(text) => match kind {
             Kind::Decimal { .. } => TypedValue::Decimal(text),
             Kind::Date => TypedValue::Date(text),

@@ -114,10 +114,12 @@ pub fn to_change_event(account: &AccountId, spec: &TypeSpec, row: &OutboxRow) ->
 /// # Errors
 /// [`SuitexError::Database`].
 pub async fn mark_published(pool: &PgPool, ids: &[i64]) -> Result<(), SuitexError> {
-    sqlx::query("update concord.outbox_events set published_at = clock_timestamp() where id = any($1) and published_at is null")
-        .bind(ids)
-        .execute(pool)
-        .await?;
+    sqlx::query(
+        "update concord.outbox_events set published_at = clock_timestamp() where id = any($1) and published_at is null",
+    )
+    .bind(ids)
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
@@ -165,10 +167,12 @@ pub async fn unconfirmed(pool: &PgPool, age: Duration, limit: u32) -> Result<Vec
 /// # Errors
 /// [`SuitexError::Database`].
 pub async fn confirm(pool: &PgPool, ids: &[i64]) -> Result<(), SuitexError> {
-    sqlx::query("update concord.outbox_events set confirmed_at = clock_timestamp() where id = any($1) and confirmed_at is null")
-        .bind(ids)
-        .execute(pool)
-        .await?;
+    sqlx::query(
+        "update concord.outbox_events set confirmed_at = clock_timestamp() where id = any($1) and confirmed_at is null",
+    )
+    .bind(ids)
+    .execute(pool)
+    .await?;
     Ok(())
 }
 

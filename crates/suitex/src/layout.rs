@@ -320,7 +320,8 @@ fn column(catalogue: &Catalogue, field: &FieldSpec, place: &Place<'_>) -> Result
         Kind::Set => &["text[]", "character varying[]", "bigint[]", "integer[]", "uuid[]"],
         Kind::Lines(_) => &[],
     };
-    let fits = accepted.contains(&found.sql_type.as_str()) || (found.is_enum && matches!(field.kind, Kind::Text { .. }));
+    let fits =
+        accepted.contains(&found.sql_type.as_str()) || (found.is_enum && matches!(field.kind, Kind::Text { .. }));
     if !fits {
         return Err(place.refuse(&found.sql_type, accepted));
     }

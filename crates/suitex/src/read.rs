@@ -34,9 +34,8 @@ pub(crate) async fn observe(
     wants: &[ReadRequest],
 ) -> Result<Vec<Result<Observed, Failure>>, sqlx::Error> {
     let created = created_ids(conn, layout, wants).await?;
-    let id_of = |want: &ReadRequest| {
-        want.native_id.clone().or_else(|| created.get(&(want.rid, want.generation)).cloned())
-    };
+    let id_of =
+        |want: &ReadRequest| want.native_id.clone().or_else(|| created.get(&(want.rid, want.generation)).cloned());
     let ids: BTreeSet<String> = wants.iter().filter_map(id_of).map(String::from).collect();
     let mut found = rows(conn, layout, &ids).await?;
     add_lines(conn, layout, &mut found).await?;
@@ -46,9 +45,13 @@ pub(crate) async fn observe(
         let landed: Vec<_> = want.unresolved.iter().copied().filter(|id| landed.contains(id)).collect();
         let created_here = created.contains_key(&(want.rid, want.generation)).then_some(want.rid);
         match native_id.as_ref().and_then(|id| found.get(id.as_str())) {
-            None => {
-                Ok(Observed { native_id, external_rid: created_here, landed, clock: Some(clock), ..Observed::default() })
-            }
+            None => Ok(Observed {
+                native_id,
+                external_rid: created_here,
+                landed,
+                clock: Some(clock),
+                ..Observed::default()
+            }),
             Some(row) => Ok(Observed { native_id, landed, ..row.observed()? }),
         }
     };
@@ -132,10 +135,7 @@ pub(crate) fn native_id(text: String) -> Result<NativeId, sqlx::Error> {
 }
 
 /// Which of the asked-for writes are in the inbox, and the tenant's time.
-async fn landed(
-    conn: &mut PgConnection,
-    wants: &[ReadRequest],
-) -> Result<(BTreeSet<WriteId>, Timestamp), sqlx::Error> {
+async fn landed(conn: &mut PgConnection, wants: &[ReadRequest]) -> Result<(BTreeSet<WriteId>, Timestamp), sqlx::Error> {
     let asked: Vec<WriteId> = wants.iter().flat_map(|want| want.unresolved.iter().copied()).collect();
     let row = sqlx::query(
         "select array(select i.write_id from concord.sync_inbox i where i.write_id = any($1)), clock_timestamp()",

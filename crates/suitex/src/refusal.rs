@@ -51,9 +51,7 @@ pub(crate) fn outcome(error: &sqlx::Error, moment: Moment) -> WriteOutcome {
     }
     match &code[..code.len().min(2)] {
         // Deferred constraints speak at COMMIT: a plain refusal too, the server has rolled back.
-        "22" | "23" | "44" | "P0" => {
-            WriteOutcome::Invalid { code: code.to_owned(), message: sentence(database) }
-        }
+        "22" | "23" | "44" | "P0" => WriteOutcome::Invalid { code: code.to_owned(), message: sentence(database) },
         // Serialisation, deadlock: rolled back, whenever it is said.
         "40" => WriteOutcome::NotSent,
         // Connection lost, shut down, crashed: said at COMMIT, it may have been too late.

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::accounts::AccountSettings;
 use futures::{StreamExt, stream};
+use model::accounts::AccountSettings;
 use model::spec::{TypeSpec, World};
 use model::{
-    AccountId, Clock, NativeId, Observed, ReadRequest, RecordType, Remote, RemoteError, Side, WriteOutcome, WriteRequest,
+    AccountId, Clock, NativeId, Observed, ReadRequest, RecordType, Remote, RemoteError, Side, WriteOutcome,
+    WriteRequest,
 };
 use sqlx::{PgPool, Row};
 use tokio::time::timeout;
@@ -138,11 +139,7 @@ impl SuitexRemote {
             table = layout.table,
         );
         let query = sqlx::query(statement(page)).bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let rows = after
-            .into_iter()
-            .fold(query, |query, after| query.bind(after.as_str()))
-            .fetch_all(pool)
-            .await?;
+        let rows = after.into_iter().fold(query, |query, after| query.bind(after.as_str())).fetch_all(pool).await?;
         let ids: Result<Vec<_>, sqlx::Error> = rows.into_iter().map(|row| native_id(row.try_get(0)?)).collect();
         Ok(ids?)
     }

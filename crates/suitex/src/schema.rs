@@ -38,7 +38,8 @@ pub async fn install_sample(pool: &PgPool) -> Result<(), SuitexError> {
     let mut tx = pool.begin().await?;
     sqlx::query("select pg_advisory_xact_lock($1)").bind(INSTALL_LOCK).execute(&mut *tx).await?;
     sqlx::raw_sql(SAMPLE).execute(&mut *tx).await?;
-    let contacts = CaptureTable { record_type: "contact", table: "app.contacts", id: "id", version: Some("row_version") };
+    let contacts =
+        CaptureTable { record_type: "contact", table: "app.contacts", id: "id", version: Some("row_version") };
     install_table(&mut tx, &contacts).await?;
     Ok(tx.commit().await?)
 }
@@ -105,7 +106,8 @@ async fn install_table(conn: &mut PgConnection, wanted: &CaptureTable<'_>) -> Re
         let raise = format!("before insert or update on {table} for each row execute function concord.raise_version");
         trigger(conn, &table, "zzz_concord_version", &raise, &arguments).await?;
     }
-    let capture = format!("after insert or update or delete on {table} for each row execute function concord.capture_row");
+    let capture =
+        format!("after insert or update or delete on {table} for each row execute function concord.capture_row");
     trigger(conn, &table, "aaa_concord_capture", &capture, &arguments).await?;
     let truncate = format!("before truncate on {table} for each statement execute function concord.capture_truncate");
     trigger(conn, &table, "aaa_concord_truncate", &truncate, &arguments).await
@@ -121,21 +123,14 @@ async fn install_lines(
     let catalogue = found(conn, spec.name.as_str(), name, &table).await?;
     let parent = quoted_table(&spec.suitex.table)?;
     let ignored = ignored(&catalogue, &[&lines.id, &lines.parent]);
-    let arguments = [
-        spec.name.as_str(),
-        &parent,
-        &spec.suitex.id,
-        &spec.suitex.version,
-        name,
-        &lines.id,
-        &lines.parent,
-        &ignored,
-    ]
-    .map(literal)
-    .join(", ");
+    let arguments =
+        [spec.name.as_str(), &parent, &spec.suitex.id, &spec.suitex.version, name, &lines.id, &lines.parent, &ignored]
+            .map(literal)
+            .join(", ");
     let old = "old table as old_lines";
     let new = "new table as new_lines";
-    for (event, transitions) in [("insert", new.to_owned()), ("update", format!("{old} {new}")), ("delete", old.to_owned())]
+    for (event, transitions) in
+        [("insert", new.to_owned()), ("update", format!("{old} {new}")), ("delete", old.to_owned())]
     {
         let capture = format!(
             "after {event} on {table} referencing {transitions} for each statement execute function concord.capture_lines"
@@ -147,12 +142,7 @@ async fn install_lines(
     trigger(conn, &table, "aaa_concord_lines_truncate", &truncate, &arguments).await
 }
 
-async fn found(
-    conn: &mut PgConnection,
-    record_type: &str,
-    name: &str,
-    table: &str,
-) -> Result<Catalogue, SuitexError> {
+async fn found(conn: &mut PgConnection, record_type: &str, name: &str, table: &str) -> Result<Catalogue, SuitexError> {
     let catalogue = Catalogue::of(conn, table).await?;
     if catalogue.is_empty() {
         return Err(SuitexError::Layout {

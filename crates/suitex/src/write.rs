@@ -78,10 +78,9 @@ async fn attempt(
         }
         Ok(Ok(_)) => WriteOutcome::NotSent.into(),
         Ok(Err(Stop::Outcome(outcome))) => outcome.into(),
-        Ok(Err(Stop::Database(error))) => Written {
-            outcome: outcome(&error, Moment::BeforeCommit),
-            layout_changed: layout_changed(&error),
-        },
+        Ok(Err(Stop::Database(error))) => {
+            Written { outcome: outcome(&error, Moment::BeforeCommit), layout_changed: layout_changed(&error) }
+        }
         Err(_) => return (WriteOutcome::NotSent.into(), false),
     };
     let rolled_back = matches!(timeout(ROLLBACK_LIMIT, tx.rollback()).await, Ok(Ok(())));

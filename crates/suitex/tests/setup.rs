@@ -58,11 +58,27 @@ async fn the_migration_leaves_nothing_outside_its_own_schema() {
 async fn a_table_that_does_not_fit_is_named_with_field_column_found_and_accepted() {
     let cases = [
         ("alter table app.customers drop column email", "field email, column email of app.customers", "no such column"),
-        ("alter table app.customers alter loyalty_points type text", "field custentity_loyalty_points, column loyalty_points", "found text; accepted: bigint"),
-        ("alter table app.customers alter credit_limit type numeric(15,1)", "field creditlimit", "with 1 digits after the point; accepted: numeric with at least 2"),
-        ("alter table app.customers alter created_on type timestamp", "field datecreated", "found timestamp without time zone; accepted: date"),
+        (
+            "alter table app.customers alter loyalty_points type text",
+            "field custentity_loyalty_points, column loyalty_points",
+            "found text; accepted: bigint",
+        ),
+        (
+            "alter table app.customers alter credit_limit type numeric(15,1)",
+            "field creditlimit",
+            "with 1 digits after the point; accepted: numeric with at least 2",
+        ),
+        (
+            "alter table app.customers alter created_on type timestamp",
+            "field datecreated",
+            "found timestamp without time zone; accepted: date",
+        ),
         ("alter table app.customers rename row_version to v", "its version, column row_version", "no such column"),
-        ("alter table app.sales_order_lines drop column rate", "field rate, column rate of app.sales_order_lines", "no such column"),
+        (
+            "alter table app.sales_order_lines drop column rate",
+            "field rate, column rate of app.sales_order_lines",
+            "no such column",
+        ),
         ("drop table app.sales_order_lines", "table app.sales_order_lines", "no such table"),
     ];
     for (change, place, found) in cases {

@@ -1,13 +1,15 @@
 //! A tenant of its own for every test: the sample application in a fresh database.
 
+pub(crate) mod replay;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::spec::{TypeSpec, World};
 use model::{
-    AccountId, Clock, Fields, LineIds, NativeId, Observed, ReadRequest, RecordType, Remote, Rid, SystemClock, Value,
-    WriteId, WriteKind, WriteOutcome, WriteRequest,
+    AccountId, Clock, Fields, Line, LineIds, Lines, NativeId, Observed, ReadRequest, RecordType, Remote, Rid,
+    SystemClock, Value, WriteId, WriteKind, WriteOutcome, WriteRequest,
 };
 use sqlx::PgPool;
 use suitex::SuitexRemote;
@@ -126,4 +128,39 @@ pub(crate) fn landed(outcome: WriteOutcome) -> Landed {
         }
         other => panic!("expected Ok, got {other:?}"),
     }
+}
+
+pub(crate) fn lines<const N: usize>(lines: [(&str, Line); N]) -> Value {
+    Value::Lines(lines.map(|(key, line)| (key.to_owned(), line)).into_iter().collect::<Lines>())
+}
+
+pub(crate) fn line_ids<const N: usize>(ids: [(&str, &str); N]) -> LineIds {
+    let ids = ids.map(|(key, id)| (key.to_owned(), id.to_owned())).into();
+    [("lines".to_owned(), ids)].into()
+}
+
+pub(crate) async fn outbox_count(tenant: &Tenant) -> i64 {
+    tenant.one("select count(*) from concord.outbox_events").await
+}
+
+/// A customer that exists: its id is 1, its version 1.
+pub(crate) async fn with_customer() -> Tenant {
+    let tenant = tenant().await;
+    tenant.sql("insert into app.customers (company_name, email) values ('Acme', 'a@b.example')").await;
+    tenant
+}
+
+/// An order that exists, with three lines: its id is 1, its version 2, the lines' ids are 1 to 3.
+pub(crate) async fn with_order() -> Tenant {
+    let tenant = with_customer().await;
+    tenant.sql("insert into app.items (item_id) values ('A'), ('B')").await;
+    tenant.sql("insert into app.sales_orders (customer_id, memo) values (1, 'm')").await;
+    tenant
+        .sql("insert into app.sales_order_lines (sales_order_id, item_id, quantity, rate) select 1, 1, g, 9.5 from generate_series(1, 3) g")
+        .await;
+    tenant
+}
+
+pub(crate) fn update(n: u128, token: i64) -> WriteRequest {
+    WriteRequest { native_id: Some(native(1)), token: Some(token), ..write(n, WriteKind::Update) }
 }
