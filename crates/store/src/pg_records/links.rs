@@ -91,8 +91,13 @@ async fn link(conn: &mut PgConnection, begun: &[(&Change<'_>, Side, &NativeId)])
             as k (account_id, record_type, side, native_id, rid, generation)
          order by account_id, record_type, side, native_id
          on conflict (account_id, record_type, side, native_id) do update
-            set generation = excluded.generation, current = true, retired_at = null
-            where l.rid = excluded.rid",
+            set rid = excluded.rid, generation = excluded.generation, current = true, retired_at = null
+            -- A hint may have come before the answer to our own create, and with it a provisional record. It has no
+            -- claim to the id: its first observation names ours, and what it holds moves there.
+            where l.rid = excluded.rid
+               or exists (select from sync.record_head h
+                          where h.account_id = l.account_id and h.record_type = l.record_type and h.rid = l.rid
+                            and h.version = 0 and h.merged_into is null)",
     )
     .bind(begun.iter().map(|(change, ..)| change.key().account.as_str()).collect::<Vec<_>>())
     .bind(begun.iter().map(|(change, ..)| change.key().record_type.as_str()).collect::<Vec<_>>())
