@@ -232,8 +232,9 @@ impl Saving<'_> {
     ) -> Saved {
         let mut changed = Map::new();
         for (index, field) in kind.fields.iter().enumerate() {
-            let stamp = matches!(field.name, "lastmodifieddate" | "lastmodifiedby");
-            if !stamp && !before.values[index].same(&after.values[index]) {
+            // NetSuite's own book-keeping, which no script reports as a change.
+            let kept = field.kind == Kind::Moment || field.name == "lastmodifiedby";
+            if !kept && !before.values[index].same(&after.values[index]) {
                 changed.insert(field.name.to_owned(), after.values[index].to_json());
             }
         }
