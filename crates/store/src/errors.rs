@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use model::{ErrorClass, EventId, Rid, Timestamp};
 use sha2::{Digest, Sha256};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::StoreError;
+use crate::cells::{Cells, corrupt};
 use crate::instant::maybe;
 use crate::json_text;
 
@@ -117,4 +118,81 @@ async fn insert_one(conn: &mut PgConnection, row: &NewError) -> Result<u64, Stor
     .await
     .map_err(StoreError::database("insert an error"))?;
     Ok(done.rows_affected())
+}
+
+/// Failures that look alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// What they have in common.
+    pub fingerprint: String,
+    /// The tenant.
+    pub account_id: String,
+    /// The type, if known.
+    pub record_type: Option<String>,
+    /// The class.
+    pub class: ErrorClass,
+    /// The code.
+    pub code: String,
+    /// The newest one's sentence.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+    /// When the oldest came in.
+    pub first: Timestamp,
+    /// When the newest came in.
+    pub last: Timestamp,
+}
+
+/// Groups of failures at most.
+const MAX_GROUPS: i64 = 500;
+
+/// Open failures by fingerprint, largest group first.
+pub async fn groups(executor: impl PgExecutor<'_>, accounts: &[String]) -> Result<Vec<Group>, StoreError> {
+    let rows = sqlx::query(
+        "select fingerprint, account_id, min(record_type), min(class), min(code),
+                (array_agg(reason order by id desc))[1], count(*), min(created_at), max(created_at)
+         from sync.sync_error_queue where account_id = any($1) and status = 'open'
+         group by account_id, fingerprint order by count(*) desc, fingerprint limit $2",
+    )
+    .bind(accounts)
+    .bind(MAX_GROUPS)
+    .fetch_all(executor)
+    .await
+    .map_err(StoreError::database("group errors"))?;
+    let time = |at: Option<Timestamp>| at.ok_or_else(|| corrupt("created_at", "sync_error_queue", "it has a time"));
+    rows.iter()
+        .map(|row| {
+            let mut cells = Cells::of(row);
+            Ok(Group {
+                fingerprint: cells.next()?,
+                account_id: cells.next()?,
+                record_type: cells.next()?,
+                class: cells.word("class", ErrorClass::parse)?,
+                code: cells.next()?,
+                reason: cells.next()?,
+                count: cells.count()?,
+                first: time(cells.instant()?)?,
+                last: time(cells.instant()?)?,
+            })
+        })
+        .collect()
+}
+
+/// Numbers of a group's open failures, oldest first, at most `limit`.
+pub async fn of_group(
+    executor: impl PgExecutor<'_>,
+    accounts: &[String],
+    fingerprint: &str,
+    limit: i64,
+) -> Result<Vec<i64>, StoreError> {
+    sqlx::query_scalar(
+        "select id from sync.sync_error_queue
+         where account_id = any($1) and fingerprint = $2 and status = 'open' order by id limit $3",
+    )
+    .bind(accounts)
+    .bind(fingerprint)
+    .bind(limit)
+    .fetch_all(executor)
+    .await
+    .map_err(StoreError::database("list a group of errors"))
 }

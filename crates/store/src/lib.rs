@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod accounts;
 pub mod bus;
 mod cells;
 #[cfg(any(test, feature = "conformance"))]
@@ -7,14 +8,15 @@ pub mod conformance;
 mod connect;
 mod error;
 pub mod errors;
+pub mod events;
 mod instant;
 mod json_text;
+pub mod listing;
 pub mod outbox;
 mod pg_records;
-pub mod watermark;
-pub mod events;
-pub mod accounts;
 pub mod records;
+pub mod slots;
+pub mod watermark;
 
 pub use connect::{connect, migrate};
 pub use error::StoreError;

@@ -167,7 +167,7 @@ async fn load_conflicts(conn: &mut PgConnection, heads: &mut [HeadRow]) -> Resul
 }
 
 /// Reads a conflict: id, field, reason, base, both values, rev, status, event, base version, time.
-pub(crate) fn read_conflict(cells: &mut Cells<'_>) -> Result<Conflict, StoreError> {
+fn read_conflict(cells: &mut Cells<'_>) -> Result<Conflict, StoreError> {
     Ok(Conflict {
         conflict_id: cells.next()?,
         field: cells.next()?,
@@ -204,7 +204,7 @@ async fn load_locks(conn: &mut PgConnection, heads: &mut [HeadRow]) -> Result<()
 }
 
 /// Reads a lock: id, field, reason, conflict, time, note.
-pub(crate) fn read_lock(cells: &mut Cells<'_>) -> Result<Lock, StoreError> {
+fn read_lock(cells: &mut Cells<'_>) -> Result<Lock, StoreError> {
     Ok(Lock {
         lock_id: cells.next()?,
         field: cells.next()?,
