@@ -1,0 +1,87 @@
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod config;
+mod openapi;
+pub mod operations;
+mod reads;
+mod record_id;
+mod writes;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{delete, get, post};
+use chassis::Parts;
+use http::StatusCode;
+use model::{PerSide, Side};
+use sqlx::PgPool;
+use steps::{Absent, Engine};
+use store::PgRecords;
+
+pub use config::{Config, Role, Tokens};
+use answer::problem;
+
+/// What every request is answered from.
+pub(crate) struct Console {
+    pub(crate) pool: PgPool,
+    pub(crate) engine: Engine,
+    pub(crate) tokens: Tokens,
+    pub(crate) parts: Parts,
+}
+
+/// Serves the API until shutdown, and relays what people's decisions leave in the outbox.
+///
+/// # Errors
+/// The record types' file.
+pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
+    let engine = Engine {
+        records: Arc::new(PgRecords::new(parts.pool.clone())),
+        remotes: PerSide { suitex: Arc::new(Absent(Side::Suitex)), netsuite: Arc::new(Absent(Side::Netsuite)) },
+        world: Arc::new(chassis::sync::world(&parts.core)?),
+        clock: parts.clock.clone(),
+        ids: parts.ids.clone(),
+        settings: config.limits,
+    };
+    introduce_accounts(&parts).await;
+    let console = Console { pool: parts.pool.clone(), engine, tokens: config.tokens, parts: parts.clone() };
+    parts.routes.mount(router(Arc::new(console)));
+    tokio::join!(parts.relay(), parts.shutdown.cancelled());
+    Ok(())
+}
+
+/// The accounts of the file become known to the database, where they can be suspended; waits for the database.
+async fn introduce_accounts(parts: &Parts) {
+    let accounts: Vec<_> =
+        parts.accounts.iter().map(|a| (a.id.clone(), a.suspended, a.netsuite.concurrency_limit)).collect();
+    while let Err(error) = store::accounts::introduce(&parts.pool, &accounts).await {
+        tracing::warn!(%error, "the accounts cannot be made known yet: {error}");
+        let pause = tokio::time::sleep(std::time::Duration::from_secs(1));
+        if parts.shutdown.run_until_cancelled(pause).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// The API of contracts §6, as far as it is built: see the README.
+fn router(console: Arc<Console>) -> Router {
+    Router::new()
+        .route("/openapi.json", get(openapi::document))
+        .route("/api/v1/state/{account}/{record_type}/{id}", get(reads::state))
+        .route("/api/v1/records/{account}/{record_type}/{id}/timeline", get(reads::timeline))
+        .route("/api/v1/records/{account}/{record_type}/{id}/blame", get(reads::blame))
+        .route("/api/v1/events", get(reads::events))
+        .route("/api/v1/conflicts", get(reads::conflicts))
+        .route("/api/v1/conflicts/{id}", get(reads::conflict))
+        .route("/api/v1/conflicts/{id}/resolve", post(writes::resolve))
+        .route("/api/v1/locks", get(reads::locks).post(writes::lock))
+        .route("/api/v1/locks/{id}", delete(writes::unlock))
+        .route("/api/v1/errors", get(reads::errors))
+        .route("/api/v1/errors/{id}/retry", post(writes::retry))
+        .route("/api/v1/errors/{id}/discard", post(writes::discard))
+        .route("/api/v1/accounts", get(reads::accounts))
+        .route("/api/v1/accounts/{account}", axum::routing::patch(writes::account))
+        .method_not_allowed_fallback(async || problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "not_found"))
+        .with_state(console)
+}
