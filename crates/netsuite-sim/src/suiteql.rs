@@ -175,25 +175,32 @@ fn run(connection: &Connection, catalog: &Catalog, query: &Query<'_>, world: &Wo
     }
     let mut rewriter = Rewriter::new(catalog, query.with_allowed);
     let sql = rewriter.query(&nodes)?;
-    let tables = rewriter.tables;
+    let (tables, is_limited) = (rewriter.tables, rewriter.is_limited);
     let fail = |error| explained(error, catalog, &tables);
-    let mut statement = connection.prepare_cached(&sql).map_err(fail)?;
     let params: Vec<Parameter> = query.params.iter().map(parameter).collect();
+    // The page and the count are of one snapshot.
+    let snapshot = connection.unchecked_transaction().map_err(fail)?;
+    let end = query.offset.saturating_add(query.limit).min(MAX_ROWS);
+    // One row more than the page tells whether there is more. A limit lets SQLite sort no more than it shows.
+    let paged = if is_limited { sql.clone() } else { format!("{sql} LIMIT {}", end + 1) };
+    let mut statement = snapshot.prepare_cached(&paged).map_err(fail)?;
     let columns: Vec<String> = statement.column_names().into_iter().map(str::to_lowercase).collect();
     let mut rows = statement.query(rusqlite::params_from_iter(&params)).map_err(fail)?;
-    let end = query.offset.saturating_add(query.limit);
     let mut page = Page { columns, rows: Vec::new(), total: 0 };
-    while page.total < MAX_ROWS {
-        let Some(row) = rows.next().map_err(fail)? else { break };
+    while page.total <= end
+        && let Some(row) = rows.next().map_err(fail)?
+    {
         page.total += 1;
         if page.total > query.offset && page.total <= end {
             let cells = (0..page.columns.len()).map(|index| Ok(cell(row.get_ref(index)?, world)));
             page.rows.push(cells.collect::<rusqlite::Result<_>>().map_err(fail)?);
         }
-        // One row more than the page tells whether there is more.
-        if !query.counted && page.total > end {
-            break;
-        }
+    }
+    if page.total > end && query.counted {
+        let counting = format!("SELECT COUNT(*) FROM ({sql})");
+        let mut statement = snapshot.prepare_cached(&counting).map_err(fail)?;
+        let count: i64 = statement.query_row(rusqlite::params_from_iter(&params), |row| row.get(0)).map_err(fail)?;
+        page.total = usize::try_from(count).unwrap_or(MAX_ROWS).min(MAX_ROWS);
     }
     Ok(page)
 }

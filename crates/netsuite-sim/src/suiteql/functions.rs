@@ -143,6 +143,10 @@ fn register_dates(
     connection.create_scalar_function("ns_to_date", -1, flags, move |ctx| to_date(ctx, &near, &own_format, &shared))?;
     let near = zone.clone();
     connection.create_scalar_function("ns_utc", 1, flags, move |ctx| {
+        // The usual case by far, and once per row of a scan: a stored moment is in UTC already.
+        if let Some(utc) = ctx.get_raw(0).as_str().ok().and_then(|text| text.strip_prefix(MOMENT_MARK)) {
+            return Ok(Some(format!("{WALL_MARK}{}", utc.trim_end_matches('Z'))));
+        }
         let instant = moment_arg(ctx, 0)?.and_then(|moment| moment.instant(&near));
         Ok(instant.map(|instant| Moment::Wall(instant.to_zoned(TimeZone::UTC).datetime()).to_text()))
     })?;

@@ -18,13 +18,15 @@ pub(super) struct Rewriter<'a> {
     pub(super) with_allowed: bool,
     /// Alias and table, in order of appearance.
     pub(super) tables: Vec<(String, String)>,
+    /// Whether the last SELECT translated limits its rows: after a whole query, its outermost.
+    pub(super) is_limited: bool,
     /// Names given by `WITH`.
     named: BTreeSet<String>,
 }
 
 impl<'a> Rewriter<'a> {
     pub(super) fn new(catalog: &'a Catalog, with_allowed: bool) -> Self {
-        Self { catalog, with_allowed, tables: Vec::new(), named: BTreeSet::new() }
+        Self { catalog, with_allowed, tables: Vec::new(), is_limited: false, named: BTreeSet::new() }
     }
 
     /// A whole query or subquery.
@@ -109,6 +111,7 @@ impl<'a> Rewriter<'a> {
         }
         let (fetch, offset) = paging(clauses.paging)?;
         limits.extend(fetch);
+        self.is_limited = !limits.is_empty() || offset.is_some();
         match (limits.as_slice(), offset) {
             ([], None) => {}
             ([], Some(offset)) => out.push_str(&format!(" LIMIT -1 OFFSET {offset}")),
