@@ -217,12 +217,12 @@ async fn rows_a_hanging_leader_leaves_are_swept_by_another() {
     let relay = run(&world, limits);
     insert(&world, &[row(None, "left")]).await;
     assert_eq!(texts(&take(&*subscription, 1).await), ["left"]);
+    relay.end().await;
     let age: bool = sqlx::query_scalar("select published_at - created_at >= interval '0.3 s' from sync.outbox")
         .fetch_one(&world.parts.pool)
         .await
         .unwrap();
     assert!(age, "it waited for the leader first");
-    relay.end().await;
 }
 
 #[tokio::test]
