@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use model::{
-    ErrorClass, NativeId, Observed, Operation, PerSide, ReadRequest, RecordRef, RecordType, RemoteError, Rid, Side, Source,
+    AccountId, ErrorClass, NativeId, Observed, Operation, ReadRequest, RecordRef, RecordType, RemoteError, Rid, Side, Source,
     Timestamp,
 };
 use store::records::Hint;
@@ -24,13 +24,19 @@ pub(crate) struct Read {
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     reads: HashMap<(RecordRef, Side), Read>,
-    pub(crate) references: PerSide<References>,
+    /// By account too: two tenants call different records by the same id (R12).
+    references: HashMap<(AccountId, Side), References>,
+    none: References,
     pub(crate) unreadable: usize,
 }
 
 impl Gathered {
     pub(crate) fn get(&self, key: &RecordRef, side: Side) -> Option<&Read> {
         self.reads.get(&(key.clone(), side))
+    }
+
+    pub(crate) fn references(&self, account: &AccountId, side: Side) -> &References {
+        self.references.get(&(account.clone(), side)).unwrap_or(&self.none)
     }
 }
 
@@ -65,7 +71,7 @@ pub(crate) async fn gather(core: &Core<'_>, tickets: &[Ticket]) -> Result<Gather
             }
         }
         let found = resolve(core, &wants[0].0.view.record.key, side, wanted).await?;
-        gathered.references[side].extend(found);
+        gathered.references.entry((account.clone(), side)).or_default().extend(found);
     }
     Ok(gathered)
 }

@@ -152,7 +152,7 @@ fn finish(core: &Core<'_>, view: &View, ticket: &Ticket, gathered: &Gathered, do
             side: cap.side,
             observed: &read.observed,
             read_at: read.at,
-            references: &gathered.references[cap.side],
+            references: gathered.references(&view.record.key.account, cap.side),
             hints: &hints,
         };
         let observation = observation(&work.record, spec, &seen);
