@@ -1,7 +1,7 @@
 //! User-event scripts, before the real ones run: each scripted save posts one signed envelope to ingest.
 //!
-//! Posts leave in commit order, one at a time, off the path of the save. They are hints: a full queue or a refusal
-//! that lasts drops them, and the ledger counts what was dropped.
+//! Posts of one record leave in commit order, one at a time, off the path of the save; records share a few lanes. They
+//! are hints: a full queue or a refusal that lasts drops them, and the ledger counts what was dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,10 @@ use crate::config::IngestConfig;
 use crate::ledger::Ledger;
 use crate::world::{Operation, Saved, iso};
 
-/// Posts that may wait per account.
-const QUEUE: usize = 4_096;
+/// Posts of an account that are under way at once. NetSuite runs the scripts of parallel saves in parallel too.
+const LANES: usize = 4;
+/// Posts that may wait per lane.
+const QUEUE: usize = 1_024;
 /// Tries of one post, and the wait before each repetition.
 const WAITS: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
@@ -30,7 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(45);
 /// Where saves are announced.
 pub(crate) struct Outlet {
     account: String,
-    sender: mpsc::Sender<Announcement>,
+    lanes: Vec<mpsc::Sender<Announcement>>,
     ledger: Arc<Ledger>,
     /// Only names events; the world's own decisions never come from here.
     ids: std::sync::Mutex<Rng>,
@@ -43,7 +45,7 @@ struct Announcement {
 
 /// The sending half of an account's scripts, to be run until the outlet is dropped.
 pub(crate) struct Courier {
-    receiver: mpsc::Receiver<Announcement>,
+    lanes: Vec<mpsc::Receiver<Announcement>>,
     client: Client,
     url: String,
     webhook: Webhook,
@@ -69,10 +71,10 @@ pub(crate) fn scripts(
 ) -> Result<(Outlet, Courier), ScriptError> {
     let webhook = Webhook::new(ingest.signing_secret.reveal()).map_err(ScriptError::Secret)?;
     let client = Client::builder().no_proxy().timeout(TIMEOUT).build().map_err(ScriptError::Client)?;
-    let (sender, receiver) = mpsc::channel(QUEUE);
+    let (senders, receivers) = (0..LANES).map(|_| mpsc::channel(QUEUE)).unzip();
     let ids = std::sync::Mutex::new(Rng::new());
-    let outlet = Outlet { account: account.to_owned(), sender, ledger: ledger.clone(), ids };
-    Ok((outlet, Courier { receiver, client, url: ingest.url.clone(), webhook, ledger }))
+    let outlet = Outlet { account: account.to_owned(), lanes: senders, ledger: ledger.clone(), ids };
+    Ok((outlet, Courier { lanes: receivers, client, url: ingest.url.clone(), webhook, ledger }))
 }
 
 impl Outlet {
@@ -80,7 +82,8 @@ impl Outlet {
     pub(crate) fn offer(&self, saved: &Saved) {
         let event_id = self.event_id();
         let body = envelope(&self.account, event_id, saved).to_string();
-        match self.sender.try_send(Announcement { event_id, body }) {
+        let lane = usize::try_from(saved.id).unwrap_or(0) % LANES;
+        match self.lanes[lane].try_send(Announcement { event_id, body }) {
             Ok(()) => self.ledger.script_queued(),
             Err(_) => self.ledger.script_dropped(),
         }
@@ -123,7 +126,12 @@ fn envelope(account: &str, event_id: Uuid, saved: &Saved) -> Json {
 impl Courier {
     /// Posts until the account is closed.
     pub(crate) async fn run(mut self) {
-        while let Some(announcement) = self.receiver.recv().await {
+        let lanes = std::mem::take(&mut self.lanes);
+        futures::future::join_all(lanes.into_iter().map(|lane| self.serve(lane))).await;
+    }
+
+    async fn serve(&self, mut lane: mpsc::Receiver<Announcement>) {
+        while let Some(announcement) = lane.recv().await {
             let accepted = self.deliver(&announcement).await;
             self.ledger.script_done(accepted);
         }
@@ -135,7 +143,8 @@ impl Courier {
                 Ok(status) if status.is_success() => return true,
                 Ok(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {}
                 Ok(status) => {
-                    tracing::warn!(event_id = %announcement.event_id, status = status.as_u16(), "a script's post was refused");
+                    let event_id = announcement.event_id;
+                    tracing::warn!(%event_id, status = status.as_u16(), "a script's post was refused");
                     return false;
                 }
                 Err(error) if error.is_connect() => {}

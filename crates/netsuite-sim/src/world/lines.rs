@@ -58,7 +58,10 @@ pub(crate) fn plan(
     }
     saving
         .tx
-        .prepare_cached("INSERT INTO sim_order (id, next_line) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET next_line = excluded.next_line")?
+        .prepare_cached(
+            "INSERT INTO sim_order (id, next_line) VALUES (?, ?)
+             ON CONFLICT (id) DO UPDATE SET next_line = excluded.next_line",
+        )?
         .execute(params![after.id, next])?;
     Ok(keys)
 }
