@@ -85,6 +85,34 @@ async fn a_write_that_cannot_finish_before_its_deadline_cannot_land() {
 }
 
 #[tokio::test]
+async fn a_paused_process_gives_the_tenants_rows_free_soon_after_its_deadline() {
+    let tenant = with_customer().await;
+    let mut user = tenant.pool.begin().await.unwrap();
+    sqlx::query("select from app.customers for update").execute(&mut *user).await.unwrap();
+    let deadline = SystemClock.now() + Duration::from_secs(1);
+    let request = WriteRequest { deadline, changes: fields([("phone", text("ours"))]), ..update(1, 1) };
+    let writes = [request];
+    let mut writing = tenant.remote.write(&tenant.account, tenant.spec("customer"), &writes);
+    loop {
+        let waiting = tenant.one::<i64>(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        );
+        tokio::select! {
+            outcome = &mut writing => panic!("the row is locked, and yet: {outcome:?}"),
+            waiting = waiting => if waiting == 1 { break },
+        }
+    }
+    // From here on nobody drives the write: its update goes through and its transaction stays open.
+    user.rollback().await.unwrap();
+    let open = "select count(*) from pg_stat_activity
+                 where datname = current_database() and state = 'idle in transaction' and query like 'update %'";
+    while tenant.one::<i64>(open).await == 0 {}
+    tenant.sql("update app.customers set phone = 'user'").await;
+    assert_eq!(writing.await, [WriteOutcome::NotSent]);
+    assert_eq!(tenant.one::<String>("select phone from app.customers").await, "user");
+}
+
+#[tokio::test]
 async fn serialisation_failures_and_deadlocks_have_not_landed() {
     let tenant = with_customer().await;
     for state in ["40001", "40P01", "55P03"] {
