@@ -150,6 +150,12 @@ fn run_world(seed: u64, rng: fastrand::Rng, vary: Vary, story: bool) -> Outcome 
     let mut run = Run::new(core, &records.0, &stage, &marks, &clock, accounts);
     let mut breaches = play(&mut run, &vary);
     breaches.append(&mut run.failures);
+    if story && !breaches.is_empty() {
+        let mut stage = lock(run.stage);
+        for kept in run.records.book().records.values() {
+            stage.note(|| format!("at the end: {:#?}", kept.record));
+        }
+    }
     drop(run);
     let stage = stage.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     Outcome { breaches, coverage: stage.coverage, story: stage.trace.unwrap_or_default() }

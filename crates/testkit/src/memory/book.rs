@@ -32,9 +32,11 @@ pub struct Kept {
 
 /// A side's id: whose it is, and whether it is the record's present one there.
 #[derive(Debug, Clone, Copy)]
-struct Link {
-    rid: Rid,
-    current: bool,
+pub struct Link {
+    /// Whose.
+    pub rid: Rid,
+    /// False once retired.
+    pub current: bool,
 }
 
 /// An event of the log of hints.
@@ -190,7 +192,8 @@ impl Book {
                     continue;
                 }
                 let id = |native: &NativeId| (key.account.clone(), key.record_type.clone(), side, native.clone());
-                if let Some(link) = old.as_ref().and_then(|old| self.links.get_mut(&id(old))) {
+                let held = old.as_ref().and_then(|old| self.links.get_mut(&id(old)));
+                if let Some(link) = held.filter(|link| link.rid == key.rid) {
                     link.current = false;
                 }
                 taken.extend(new.as_ref().map(|new| (id(new), key)));
@@ -199,12 +202,13 @@ impl Book {
         for (id, key) in taken {
             let link = self.links.entry(id).or_insert(Link { rid: key.rid, current: false });
             let theirs = RecordRef { rid: link.rid, ..key.clone() };
-            if link.rid != key.rid && link.current {
-                return Err(refused_key(key, &format!("the side's id belongs to {theirs}")));
-            }
             let given_up = patches.iter().any(|p| p.record.key == theirs && p.record.head.merged_into == Some(key.rid));
-            if link.rid != key.rid && !given_up {
-                return Err(refused_key(key, &format!("the retired id belongs to {theirs}")));
+            // A hint may have come before the answer to our own create, and with it a provisional record. It has no
+            // claim to the id: its first observation names ours, and what it holds moves there.
+            let head = self.records.get(&theirs).map(|kept| &kept.record.head);
+            let provisional = head.is_some_and(|head| head.version == 0 && head.merged_into.is_none());
+            if link.rid != key.rid && !given_up && !provisional {
+                return Err(refused_key(key, &format!("the side's id belongs to {theirs}")));
             }
             *link = Link { rid: key.rid, current: true };
         }
