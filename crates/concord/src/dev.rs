@@ -26,6 +26,7 @@ pub mod story;
 pub mod supervisor;
 pub mod traffic;
 
+use crate::say::say;
 use manifest::Manifest;
 use programs::{Hints, Programs};
 use stack::Stack;
@@ -101,7 +102,7 @@ async fn session(options: &Options, hints: &Hints) -> Result<()> {
     let mut signals = Signals::listen()?;
     let programs = Programs::find(hints)?;
     if programs.setpriv.is_none() {
-        println!("setpriv is not on PATH: should this program be killed, its children go on until the next start");
+        say("setpriv is not on PATH: should this program be killed, its children go on until the next start");
     }
     let mut stack = Stack::take(&options.state_dir)?;
     let outcome = tokio::select! {
@@ -112,26 +113,26 @@ async fn session(options: &Options, hints: &Hints) -> Result<()> {
     if let Err(error) = &outcome {
         eprintln!("{error:#}");
     }
-    println!("stopping: services finish what they have begun; a second signal kills");
+    say("stopping: services finish what they have begun; a second signal kills");
     tokio::select! {
-        () = stack.end() => println!("everything has stopped"),
+        () = stack.end() => say("everything has stopped"),
         // Dropping a child kills it.
-        () = signals.next() => println!("killed"),
+        () = signals.next() => say("killed"),
     }
     outcome
 }
 
 async fn live(stack: &mut Stack, options: &Options, programs: &Programs) -> Result<()> {
     let manifest = stack.start(options, programs).await?;
-    println!("{}", addresses(&manifest, options));
+    say(addresses(&manifest, options));
     let visit = async {
         if !options.headless {
             // Names of this run alone: state survives, and an item's name is taken for good.
             let tag = RandomIds.uuid().simple().to_string();
             story::play(&manifest, &tag[..8]).await.context("the story went wrong")?;
-            println!("{}", addresses(&manifest, options));
+            say(addresses(&manifest, options));
             if !options.no_traffic {
-                println!("Gentle traffic goes on until Ctrl-C.");
+                say("Gentle traffic goes on until Ctrl-C.");
                 traffic::run(&manifest, options.seed).await?;
             }
         }

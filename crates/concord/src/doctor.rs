@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::console::Output;
 use crate::dev::manifest::Manifest;
+use crate::say::say;
 
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -142,7 +143,7 @@ fn print(findings: &[Finding], output: Output) -> Result<()> {
         Output::Json => {
             let rows: Vec<_> =
                 findings.iter().map(|f| json!({ "what": f.what, "well": f.well, "said": f.said })).collect();
-            println!("{}", serde_json::to_string_pretty(&rows)?);
+            say(serde_json::to_string_pretty(&rows)?);
         }
         Output::Table => {
             let mut table = Table::new();
@@ -150,7 +151,7 @@ fn print(findings: &[Finding], output: Output) -> Result<()> {
             for finding in findings {
                 table.add_row([if finding.well { "ok" } else { "!!" }, &finding.what, &finding.said]);
             }
-            println!("{table}");
+            say(format_args!("{table}"));
         }
     }
     Ok(())

@@ -5,4 +5,5 @@ pub mod console;
 pub mod dev;
 pub mod doctor;
 pub mod migrate;
+mod say;
 pub mod sides;

@@ -1,5 +1,6 @@
 //! `concord migrate`: forward only, under an advisory lock; a second run finds nothing to do.
 
+use crate::say::say;
 use anyhow::{Context, Result};
 use chassis::accounts::Accounts;
 use chassis::settings::Settings;
@@ -11,7 +12,7 @@ use secrecy::ExposeSecret;
 /// When a database does not answer or a migration fails; for a tenant the account is named.
 pub async fn run(database_url: &str, tenants: bool) -> Result<()> {
     crate::dev::databases::migrate(database_url).await?;
-    println!("Concord's schema is up to date");
+    say("Concord's schema is up to date");
     if !tenants {
         return Ok(());
     }
@@ -22,7 +23,7 @@ pub async fn run(database_url: &str, tenants: bool) -> Result<()> {
         let migrated = suitex::migrate(&pool).await;
         pool.close().await;
         migrated.with_context(|| format!("account {}", account.id))?;
-        println!("the tenant of account {} is up to date", account.id);
+        say(format_args!("the tenant of account {} is up to date", account.id));
     }
     Ok(())
 }

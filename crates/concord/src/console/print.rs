@@ -5,6 +5,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
 use super::Output;
+use crate::say::say;
 
 /// Columns of listings, in this order, where the answer has them; the rest is for `--output json`.
 const COLUMNS: &[&str] = &[
@@ -44,8 +45,8 @@ const COLUMNS: &[&str] = &[
 /// When it cannot be written as JSON.
 pub(super) fn answer(answer: &Value, output: Output) -> Result<()> {
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(answer)?),
-        Output::Table => println!("{}", table(answer)),
+        Output::Json => say(serde_json::to_string_pretty(answer)?),
+        Output::Table => say(table(answer)),
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use super::postgres::{self, Cluster};
 use super::programs::Programs;
 use super::state::StateDir;
 use super::supervisor::{Stage, Supervisor};
+use crate::say::say;
 
 /// A stack that is being started or runs.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Stack {
         let cluster = Cluster::locate(state, programs, &identity)?;
         let ended = leftovers::clear(state.root(), cluster.data()).await?;
         if ended > 0 {
-            println!("ended {ended} processes that an earlier stack left behind");
+            say(format_args!("ended {ended} processes that an earlier stack left behind"));
         }
         state.rotate_logs()?;
         postgres::sweep_outside();

@@ -9,6 +9,7 @@ use futures::future::{BoxFuture, try_join_all};
 use serde_json::{Value, json};
 
 use super::manifest::Manifest;
+use crate::say::say;
 use crate::sides::agreement::{Ids, Record, from_netsuite, from_suitex, links};
 use crate::sides::{Edit, Side, Sides};
 
@@ -77,12 +78,12 @@ pub async fn play(manifest: &Manifest, tag: &str) -> Result<()> {
         let [customer, item, order] = [Pair::default(), Pair::default(), Pair::default()];
         scenes.push(Scene { sides, tag: tag.to_owned(), customer, item, order });
     }
-    println!("\nA short story, on {} accounts at once:\n", scenes.len());
+    say(format_args!("\nA short story, on {} accounts at once:\n", scenes.len()));
     for (title, step) in STEPS {
         let told = try_join_all(scenes.iter_mut().map(step)).await.context(*title)?;
         show(title, &told);
     }
-    println!("The story is told: both sides agree on every account.\n");
+    say("The story is told: both sides agree on every account.\n");
     Ok(())
 }
 
@@ -97,7 +98,7 @@ fn show(title: &str, told: &[Told]) {
     for told in told {
         table.add_row([&told.account, &told.suitex, &told.netsuite, &format!("{:.2} s", told.took.as_secs_f64())]);
     }
-    println!("{title}\n{table}\n");
+    say(format_args!("{title}\n{table}\n"));
 }
 
 impl Scene {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::child::{ChildSpec, Report, tend};
 use super::manifest::{Manifest, Process};
+use crate::say::say;
 
 /// Reports that may wait to be read; children wait for room.
 const REPORTS: usize = 256;
@@ -86,17 +87,21 @@ impl Supervisor {
             Report::Died { child, how, again_in } => {
                 let child = &mut self.children[child];
                 child.pid = None;
-                println!(
+                say(format_args!(
                     "{} died: {how}; started again in {} ms (log: {})",
                     child.spec.title(),
                     again_in.as_millis(),
                     child.spec.log.display()
-                );
+                ));
                 Ok(())
             }
             Report::Failed { child, why, again_in } => {
                 let child = &self.children[child];
-                println!("{} does not start: {why}; next try in {} ms", child.spec.title(), again_in.as_millis());
+                say(format_args!(
+                    "{} does not start: {why}; next try in {} ms",
+                    child.spec.title(),
+                    again_in.as_millis()
+                ));
                 Ok(())
             }
         }

@@ -1,0 +1,168 @@
+//! Records as they are after a long life: linked, read on both sides, nothing owed. Made by the core's own steps over two
+//! sides on paper, so that every row is one the core wrote.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use async_trait::async_trait;
+use model::limits::Limits;
+use model::spec::{TypeSpec, World};
+use model::{
+    AccountId, ChangeEvent, Fields, NativeId, Observed, Operation, PerSide, RandomIds, ReadRequest, RecordRef, Remote,
+    RemoteError, Side, SystemClock, Value, WriteOutcome, WriteRequest,
+};
+use sqlx::PgPool;
+use steps::Engine;
+use store::PgRecords;
+use store::records::{Intake, Pick};
+
+use super::feed::Feed;
+
+/// Records made in one transaction.
+const BATCH: u32 = 500;
+/// Longest piece of a customer's name that is taken from the record's id.
+const VERSION: u32 = 1;
+
+/// Makes all records of a feed and returns once nothing is owed, dirty or in flight.
+///
+/// # Errors
+/// When a record did not come out as it must.
+pub async fn make(pool: &PgPool, feed: &Feed) -> Result<()> {
+    let engine = Engine {
+        records: Arc::new(PgRecords::new(pool.clone())),
+        remotes: PerSide { suitex: Arc::new(Paper(Side::Suitex)), netsuite: Arc::new(Paper(Side::Netsuite)) },
+        world: Arc::new(World::sample()),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+        settings: Limits { owner: "bench".to_owned(), ..Limits::default() },
+    };
+    let mut record = 0;
+    while record < feed.records() {
+        let end = (record + BATCH).min(feed.records());
+        batch(&engine, feed, record..end).await.context("a batch of records could not be made")?;
+        record = end;
+    }
+    settled(pool, feed).await
+}
+
+async fn batch(engine: &Engine, feed: &Feed, records: std::ops::Range<u32>) -> Result<()> {
+    let core = engine.core();
+    let hints = records
+        .map(|record| {
+            let event = feed.event(record, VERSION, core.ids, core.clock)?;
+            let created = ChangeEvent { operation: Operation::Create, ..event };
+            Ok(steps::to_hint(&core, &created)?)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let made: Vec<RecordRef> = steps::intake(&core, &hints)
+        .await?
+        .into_iter()
+        .filter_map(|outcome| match outcome {
+            Intake::Stored(record) => Some(record),
+            Intake::Known => None,
+        })
+        .collect();
+    ensure!(made.len() == hints.len(), "{} of {} records were new", made.len(), hints.len());
+    let merged = steps::merge_step(&core, &Pick::These(made.clone())).await?;
+    ensure!(merged.applied == hints.len(), "{} of {} creates were applied", merged.applied, hints.len());
+    let written = steps::write_step(&core, Side::Netsuite, &Pick::These(made), &|_| true).await?;
+    ensure!(written.claimed == hints.len(), "{} of {} creates were written", written.claimed, hints.len());
+    Ok(())
+}
+
+async fn settled(pool: &PgPool, feed: &Feed) -> Result<()> {
+    let ready: i64 = sqlx::query_scalar(
+        "select count(*) from sync.record_head
+         where account_id = $1 and alive and not locked and merge_at is null and not has_unresolved and not has_conflicts
+           and sx_exists = 'yes' and sx_complete and sx_token = $2 and sx_dirty_seq = 0 and not sx_owed
+           and ns_exists = 'yes' and ns_complete and ns_dirty_seq = 0 and not ns_owed",
+    )
+    .bind(feed.account().as_str())
+    .bind(i64::from(VERSION))
+    .fetch_one(pool)
+    .await?;
+    ensure!(ready == i64::from(feed.records()), "{ready} of {} records are linked and at rest", feed.records());
+    // Their doorbells would only wait for writers that do not run.
+    sqlx::query("delete from sync.outbox").execute(pool).await?;
+    Ok(())
+}
+
+/// A side on paper: every record is there and as its id says; every create lands.
+struct Paper(Side);
+
+impl Paper {
+    fn fields(spec: &TypeSpec, native_id: &NativeId) -> Fields {
+        let mut fields: Fields = spec.fields.iter().map(|field| (field.name.clone(), Value::Null)).collect();
+        let known = [
+            ("companyname", Value::text(format!("Harbour Supplies {native_id}"))),
+            ("email", Value::text(format!("office{native_id}@harbour.example"))),
+            ("phone", Value::text("+1 206 0000000000")),
+            ("creditlimit", Value::text("2500.00")),
+            ("comments", Value::text("Delivers to the pier.")),
+            ("custentity_loyalty_points", Value::Int(10)),
+            ("isinactive", Value::Bool(false)),
+            ("datecreated", Value::text("2026-01-02")),
+        ];
+        fields.extend(known.map(|(name, value)| (name.to_owned(), value)));
+        fields
+    }
+}
+
+#[async_trait]
+impl Remote for Paper {
+    fn side(&self) -> Side {
+        self.0
+    }
+
+    async fn read(&self, _: &AccountId, spec: &TypeSpec, wants: &[ReadRequest]) -> Vec<Result<Observed, RemoteError>> {
+        let read = |want: &ReadRequest| match &want.native_id {
+            Some(id) => Ok(Observed {
+                exists: true,
+                native_id: Some(id.clone()),
+                fields: Self::fields(spec, id),
+                token: Some(i64::from(VERSION)),
+                ..Observed::default()
+            }),
+            None => Ok(Observed::default()),
+        };
+        wants.iter().map(read).collect()
+    }
+
+    async fn write(&self, _: &AccountId, spec: &TypeSpec, writes: &[WriteRequest]) -> Vec<WriteOutcome> {
+        let landed = |write: &WriteRequest| {
+            // Unlike any other record's, and short as NetSuite's are.
+            let id = format!("9{:09}", write.rid.0.as_u128() % 1_000_000_000);
+            let Ok(native_id) = NativeId::parse(&id) else { return WriteOutcome::NotSent };
+            let mut fields: Fields = spec.fields.iter().map(|field| (field.name.clone(), Value::Null)).collect();
+            fields.extend(write.changes.clone());
+            fields.insert("datecreated".to_owned(), Value::text("2026-01-02"));
+            let observed = Observed {
+                exists: true,
+                native_id: Some(native_id.clone()),
+                fields,
+                token: Some(i64::from(VERSION)),
+                stamp: Some((write.rid, write.stamp)),
+                external_rid: Some(write.rid),
+                landed: vec![write.write_id],
+                ..Observed::default()
+            };
+            WriteOutcome::Ok {
+                native_id,
+                token: Some(i64::from(VERSION)),
+                line_ids: model::LineIds::new(),
+                observed: Some(Box::new(observed)),
+            }
+        };
+        writes.iter().map(landed).collect()
+    }
+
+    async fn list(
+        &self,
+        _: &AccountId,
+        _: &TypeSpec,
+        _: Option<&NativeId>,
+        _: usize,
+    ) -> Result<Vec<NativeId>, RemoteError> {
+        Ok(Vec::new())
+    }
+}

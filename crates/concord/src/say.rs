@@ -1,0 +1,10 @@
+//! Speaking to people: a line on standard output, which may be closed without harm (`concord dev | head`).
+
+use std::fmt::Display;
+use std::io::Write;
+
+/// Prints a line. A reader who has gone is no failure of ours.
+pub(crate) fn say(line: impl Display) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
