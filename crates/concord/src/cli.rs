@@ -34,7 +34,7 @@ const QUIET_LOG: &str = "info";
 
 /// Keeps NetSuite and an application in agreement.
 #[derive(Debug, Parser)]
-#[command(name = "concord", version, propagate_version = true)]
+#[command(name = "concord", version)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

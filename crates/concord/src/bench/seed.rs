@@ -20,7 +20,7 @@ use super::feed::Feed;
 
 /// Records made in one transaction.
 const BATCH: u32 = 500;
-/// Longest piece of a customer's name that is taken from the record's id.
+/// Version of every record afterwards, as SuiteX counts.
 const VERSION: u32 = 1;
 
 /// Makes all records of a feed and returns once nothing is owed, dirty or in flight.
@@ -130,8 +130,8 @@ impl Remote for Paper {
 
     async fn write(&self, _: &AccountId, spec: &TypeSpec, writes: &[WriteRequest]) -> Vec<WriteOutcome> {
         let landed = |write: &WriteRequest| {
-            // Unlike any other record's, and short as NetSuite's are.
-            let id = format!("9{:09}", write.rid.0.as_u128() % 1_000_000_000);
+            // Of the record's own identity, so that no two are alike.
+            let id = (write.rid.0.as_u128() % 1_000_000_000_000_000).to_string();
             let Ok(native_id) = NativeId::parse(&id) else { return WriteOutcome::NotSent };
             let mut fields: Fields = spec.fields.iter().map(|field| (field.name.clone(), Value::Null)).collect();
             fields.extend(write.changes.clone());

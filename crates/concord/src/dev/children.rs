@@ -43,6 +43,9 @@ impl Maker<'_> {
             ("COALESCE_IDLE_MS".to_owned(), "50".to_owned()),
             ("POLL_INTERVAL_SECONDS".to_owned(), "5".to_owned()),
             ("POLL_OVERLAP_SECONDS".to_owned(), "30".to_owned()),
+            // The simulator answers at once or never: no need to wait as long as for NetSuite.
+            ("WRITE_TIMEOUT_SECONDS".to_owned(), "10".to_owned()),
+            ("WRITE_DEADLINE_SECONDS".to_owned(), "15".to_owned()),
         ];
         if let Some(host) = plan.emulator_host() {
             env.push(("PUBSUB_EMULATOR_HOST".to_owned(), host));
