@@ -26,7 +26,7 @@ pub enum Owed {
     },
     /// The record's deletion.
     Delete {
-        /// The whole shadow.
+        /// The whole shadow, empty fields as null.
         pre: Fields,
     },
 }
@@ -55,9 +55,16 @@ pub(crate) fn owed_to(record: &Record, spec: &TypeSpec, side: Side, locked: &dyn
                 .collect();
             Owed::Create { changes }
         }
-        (false, Existence::Yes) => Owed::Delete { pre: shadow.state.clone() },
+        (false, Existence::Yes) => Owed::Delete { pre: whole(spec, &shadow.state) },
         (false, Existence::Never | Existence::Deleted) => Owed::Nothing,
     }
+}
+
+/// Everything that goes with a record, empty fields included: what a user typed into one of them since we looked must
+/// stop the deletion as well.
+fn whole(spec: &TypeSpec, state: &Fields) -> Fields {
+    let synced = spec.fields.iter().filter(|f| f.policy != model::spec::Policy::Ignored);
+    synced.map(|f| (f.name.clone(), value(state, &f.name))).collect()
 }
 
 fn group_locked(spec: &TypeSpec, field: &FieldSpec, locked: &dyn Fn(&str) -> bool) -> bool {

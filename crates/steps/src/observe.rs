@@ -93,7 +93,8 @@ pub(crate) fn observation(record: &Record, spec: &TypeSpec, seen: &Seen<'_>) -> 
                 let by_id = value.as_lines().cloned().unwrap_or_default();
                 let (lines, ids) = key_lines(lines, seen.side, &known, &canonical, &by_id);
                 line_ids.insert(name.clone(), ids);
-                Value::Lines(lines)
+                // No lines is the empty value, as in every state: else an empty sublist would look edited.
+                if lines.is_empty() { Value::Null } else { Value::Lines(lines) }
             }
             (None, value) => value,
         };

@@ -153,7 +153,7 @@ fn run_world(seed: u64, rng: fastrand::Rng, vary: Vary, story: bool) -> Outcome 
     if story && !breaches.is_empty() {
         let mut stage = lock(run.stage);
         for kept in run.records.book().records.values() {
-            stage.note(|| format!("at the end: {:#?}", kept.record));
+            stage.note(|| format!("at the end: {kept:#?}"));
         }
     }
     drop(run);

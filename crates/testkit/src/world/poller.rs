@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use model::spec::TypeSpec;
-use model::{AccountId, Fields, NativeId, Operation, RecordType, Side, Source};
+use model::record::Existence;
+use model::{AccountId, Fields, NativeId, Operation, RecordRef, RecordType, Rid, Side, Source};
 use steps::{Core, News, StepError, Swept, news};
 
 use super::ledger::Place;
@@ -116,12 +117,11 @@ async fn tell_deleted(
     if rows.is_empty() {
         return Ok(0);
     }
-    let current = current(core, account, spec, &rows).await?;
+    let is_news = news_of_deletion(core, account, spec, &rows).await?;
     let answers = news(core, account, spec, Side::Netsuite, &rows).await?;
     let mut stage = lock(stage);
-    for (((place, at), answer), current) in gone.iter().zip(answers).zip(current) {
-        // Of a row that is retired already, or was never met, a deletion says nothing new.
-        if let (News::Publish(_), true) = (answer, current) {
+    for (((place, at), answer), is_news) in gone.iter().zip(answers).zip(is_news) {
+        if let (News::Publish(_), true) = (answer, is_news) {
             let when = model::Timestamp::from_second(*at).expect("seconds near now are an instant");
             let event = stage.event(place, Operation::Delete, Source::NetsuitePoll, Fields::new(), *at, when, None);
             stage.publish(event);
@@ -130,15 +130,26 @@ async fn tell_deleted(
     Ok(gone.iter().map(|(_, at)| *at).max().unwrap_or(0))
 }
 
-/// Is each of these ids its record's present one?
-async fn current(core: &Core<'_>, account: &AccountId, spec: &TypeSpec, rows: &[Swept]) -> Result<Vec<bool>, StepError> {
+/// Does a deletion of each of these ids say anything new? Not when we know the record is not there under it, and nothing
+/// is on its way there.
+async fn news_of_deletion(
+    core: &Core<'_>,
+    account: &AccountId,
+    spec: &TypeSpec,
+    rows: &[Swept],
+) -> Result<Vec<bool>, StepError> {
     let ids: Vec<(RecordType, NativeId)> = rows.iter().map(|row| (spec.name.clone(), row.native_id.clone())).collect();
     let rids = core.records.lookup(account, Side::Netsuite, &ids).await?;
-    let wanted: Vec<_> = rids.iter().map(|((of_type, _), rid)| (of_type.clone(), *rid)).collect();
-    let natives = core.records.native_ids(account, Side::Netsuite, &wanted).await?;
-    let is_current = |id: &(RecordType, NativeId)| {
-        let rid = rids.get(id)?;
-        Some(natives.get(&(id.0.clone(), *rid))? == &id.1)
+    let key = |rid: &Rid| RecordRef { account: account.clone(), record_type: spec.name.clone(), rid: *rid };
+    let mut keys: Vec<RecordRef> = rids.values().map(key).collect();
+    keys.sort_unstable();
+    let views = core.records.views(&keys, false).await?;
+    let is_news = |id: &(RecordType, NativeId)| {
+        let record = &views.iter().find(|view| Some(&view.record.key.rid) == rids.get(id))?.record;
+        let shadow = &record.shadows[Side::Netsuite];
+        let unresolved = record.unresolved.iter().any(|intent| intent.side == Side::Netsuite);
+        let there = shadow.exists == Existence::Yes && shadow.native_id.as_ref() == Some(&id.1);
+        Some(there || unresolved || shadow.dirty())
     };
-    Ok(ids.iter().map(|id| is_current(id).unwrap_or(false)).collect())
+    Ok(ids.iter().map(|id| is_news(id).unwrap_or(false)).collect())
 }

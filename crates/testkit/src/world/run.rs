@@ -170,32 +170,33 @@ impl<'a> Run<'a> {
 
     fn choose(&mut self) -> Action {
         let now = self.clock.now();
-        let mut enabled: Vec<(u32, Action)> = vec![(10, Action::Tick), (1, Action::Jump)];
+        let mut enabled: Vec<(u32, Action)> = vec![(100, Action::Tick), (12, Action::Jump)];
         let mut add = |when: bool, weight: u32, action: Action| {
             if when {
                 enabled.push((weight, action));
             }
         };
-        add(!self.tasks.is_empty(), 45, Action::Poll);
-        add(self.operations_left > 0, 5, Action::User);
+        add(!self.tasks.is_empty(), 450, Action::Poll);
+        add(self.operations_left > 0, 50, Action::User);
         let mut stage = lock(self.stage);
-        add(stage.network.iter().any(|packet| packet.answer.is_none()), 2, Action::Land);
-        add(!stage.outbox.is_empty(), 6, Action::RelaySuitex);
+        let eager = stage.vary.eager;
+        add(stage.network.iter().any(|packet| packet.answer.is_none()), eager, Action::Land);
+        add(!stage.outbox.is_empty(), 60, Action::RelaySuitex);
         let ordered = stage.vary.ordered;
         let book = self.records.book();
-        add(!book.outbox.is_empty(), 6, Action::RelayOurs);
+        add(!book.outbox.is_empty(), 60, Action::RelayOurs);
         let conflicts = book.records.values().any(|kept| !kept.record.conflicts.is_empty());
-        add(conflicts, 3, Action::Look);
-        add(!self.screens.is_empty(), 2, Action::Decide);
+        add(conflicts, 30, Action::Look);
+        add(!self.screens.is_empty(), 20, Action::Decide);
         if self.tasks.len() < TASKS {
-            add(!stage.bus.raw.ready(ordered).is_empty(), 10, Action::Intake);
-            add(!stage.bus.merged.ready(ordered).is_empty(), 10, Action::Answer);
-            add(true, 2, Action::Sweep);
+            add(!stage.bus.raw.ready(ordered).is_empty(), 100, Action::Intake);
+            add(!stage.bus.merged.ready(ordered).is_empty(), 100, Action::Answer);
+            add(true, 20, Action::Sweep);
             let due = |pick: &Pick| !book.due(pick).is_empty();
-            add(due(&self.due_merge(now)), 8, Action::Merge);
+            add(due(&self.due_merge(now)), 80, Action::Merge);
             for side in Side::BOTH {
-                add(due(&self.due_write(side, now)), 3, Action::Write(side));
-                add(due(&self.overdue(side, now)), 4, Action::Recover(side));
+                add(due(&self.due_write(side, now)), 30, Action::Write(side));
+                add(due(&self.overdue(side, now)), 40, Action::Recover(side));
             }
         }
         let total = enabled.iter().map(|(weight, _)| weight).sum();

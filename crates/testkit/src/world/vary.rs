@@ -45,6 +45,8 @@ pub struct Vary {
     pub fields: Vec<&'static str>,
     /// Share of writes on the way during which a user edits just what is being written.
     pub adversary: f64,
+    /// Weight of late requests among all that may happen: small, and they outlive recovery.
+    pub eager: u32,
     /// Chance that NetSuite's workflow changes a field beside the edited one, without a user event.
     pub workflow: f64,
 }
@@ -88,6 +90,7 @@ impl Vary {
             },
             fields,
             adversary: pick(rng, &[0.0, 0.2, 0.5]),
+            eager: pick(rng, &[0, 1, 5, 20]),
             workflow: pick(rng, &[0.0, 0.0, 0.2]),
         }
     }
@@ -115,6 +118,7 @@ impl Vary {
             skew_micros: model::PerSide { suitex: 0, netsuite: 0 },
             fields: FIELDS.to_vec(),
             adversary: 0.0,
+            eager: 0,
             workflow: 0.0,
         }
     }
