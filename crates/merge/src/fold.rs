@@ -231,6 +231,19 @@ fn attribute(record: &mut Record, obs: &Observation, fx: &mut Effects) {
         };
         acknowledge(record, &ack, fx);
     }
+    if !obs.exists && obs.side == Side::Netsuite {
+        fence_updates(record, fx);
+    }
+}
+
+/// NetSuite never gives an id to another record: what was sent to one that is gone can land no more. (A SuiteX row may
+/// be inserted again under its old id, so there unknown writes stay attributable.)
+fn fence_updates(record: &mut Record, fx: &mut Effects) {
+    let (gone, rest): (Vec<_>, Vec<_>) = record.unresolved.drain(..).partition(|intent| {
+        intent.side == Side::Netsuite && intent.kind == WriteKind::Update && intent.status == IntentStatus::Unknown
+    });
+    record.unresolved = rest;
+    fx.resolved.extend(gone.into_iter().map(|intent| Intent { status: IntentStatus::Fenced, ..intent }));
 }
 
 fn claim(record: &mut Record, intent: &Intent) {

@@ -127,13 +127,13 @@ fn linked(book: &Book, stage: &Stage, breaches: &mut Vec<String>) {
     for place in stage.rows.keys() {
         let rid = book.rid_of(&place.account, &place.record_type, place.side, &place.native());
         let Some(rid) = rid else {
-            breaches.push(format!("I1: nobody met {place:?}"));
+            breaches.push(format!("I1: nobody met {place}"));
             continue;
         };
         let key = RecordRef { account: place.account.clone(), record_type: place.record_type.clone(), rid };
         let present = book.records.get(&key).and_then(|kept| row_of(&kept.record, place.side));
         if present.as_ref() != Some(place) {
-            breaches.push(format!("I1: {place:?} belongs to {key}, whose present row there is {present:?}"));
+            breaches.push(format!("I1: {place} belongs to {key}, whose present row there is {present:?}"));
         }
         if !seen[place.side].insert(key.clone()) {
             breaches.push(format!("I1: {key} exists twice on {}", place.side));

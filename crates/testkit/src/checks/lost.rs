@@ -96,13 +96,13 @@ impl Oracle<'_> {
                 continue;
             }
             let Some(kept) = self.kept(&duty.place) else {
-                breaches.push(format!("I2: {:?} was written by us and belongs to nobody", duty.place));
+                breaches.push(format!("I2: {} was written by us and belongs to nobody", duty.place));
                 continue;
             };
             let answer = answers.entry(kept.record.key.rid).or_insert_with(|| self.answered(kept));
             if !answer.contains(&duty.lost) {
                 let by = by.unwrap_or("nothing");
-                breaches.push(format!("I2: {} was replaced by {by} on {:?}, and is lost", duty.lost, duty.place));
+                breaches.push(format!("I2: {} was replaced by {by} on {}, and is lost", duty.lost, duty.place));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The oracle's memory: what users typed over what, and which of it a sync write replaced (semantics §4).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use model::{AccountId, NativeId, RecordType, Side};
 
@@ -17,6 +18,12 @@ pub struct Place {
     pub record_type: RecordType,
     /// The side's id as a number.
     pub id: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {} of {}", self.side, self.record_type, self.id, self.account)
+    }
 }
 
 impl Place {

@@ -53,7 +53,7 @@ impl Stage {
         self.note(|| {
             let request = &packet.request;
             let (kind, stamp, changes) = (request.kind.as_str(), request.stamp, &request.changes);
-            format!("  {} #{stamp} {kind} {} {changes:?} lands: {}", packet.side, request.rid, answer.word())
+            format!("  {} #{stamp} {kind} {} {:?} {changes:?} lands: {}", packet.side, request.rid, request.native_id, answer.word())
         });
         self.network[at].answer = Some(answer.clone());
         answer

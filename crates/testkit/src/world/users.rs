@@ -62,7 +62,7 @@ impl Stage {
         }
         self.ledger.operations += 1;
         self.ledger.created.insert(place.clone());
-        self.note(|| format!("{side} user makes {record_type} {} {fields:?}", place.id));
+        self.note(|| format!("{place} is made by a user: {fields:?}"));
         self.put(&place, fields, Author::User);
         place
     }
@@ -71,7 +71,7 @@ impl Stage {
     pub fn user_deletes(&mut self, place: &Place) {
         self.ledger.operations += 1;
         self.ledger.deleted.insert(place.clone());
-        self.note(|| format!("{} user deletes {} {}", place.side, place.record_type, place.id));
+        self.note(|| format!("{place} is deleted by a user"));
         self.remove(place, Author::User);
     }
 
@@ -104,7 +104,7 @@ impl Stage {
             }
         }
         self.ledger.operations += 1;
-        self.note(|| format!("{} user edits {} {}: {fields:?}", place.side, place.record_type, place.id));
+        self.note(|| format!("{place} is edited by a user: {fields:?}"));
         self.put(place, fields, Author::User);
         self.workflow_follows(place);
     }
@@ -120,7 +120,7 @@ impl Stage {
         set(&mut fields, "w", Value::text(text));
         self.ledger.operations += 1;
         self.coverage.hit("workflow edit");
-        self.note(|| format!("workflow edits {} {}: {fields:?}", place.record_type, place.id));
+        self.note(|| format!("{place} is edited by a workflow: {fields:?}"));
         self.put(place, fields, Author::Workflow);
     }
 
