@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use model::{
     AccountId, ErrorClass, NativeId, Observed, Operation, ReadRequest, RecordRef, RecordType, RemoteError, Rid, Side, Source,
-    Timestamp,
+    Timestamp, WriteKind,
 };
 use store::records::Hint;
 
@@ -77,15 +77,17 @@ pub(crate) async fn gather(core: &Core<'_>, tickets: &[Ticket]) -> Result<Gather
 }
 
 /// What to ask of a side for a record. Where the shadow knows no id, the latest hint's is tried: a row that was
-/// deleted and inserted again under its old id is the same record returned.
+/// deleted and inserted again under its old id is the same record returned. But not while a create of ours may have
+/// landed: hints of the row before it would have us look in the wrong place, and take what we made for deleted.
 fn request(ticket: &Ticket, side: Side) -> ReadRequest {
     let record = &ticket.view.record;
     let shadow = &record.shadows[side];
+    let creating =
+        record.unresolved.iter().filter(|i| i.side == side && i.kind == WriteKind::Create).map(|i| i.generation).max();
     let hinted = || of_side(&ticket.view, side, u64::MAX).last().map(|hint| hint.native_id.clone());
-    let creating = record.unresolved.iter().filter(|i| i.side == side && i.kind == model::WriteKind::Create).map(|i| i.generation).max();
     ReadRequest {
         rid: record.key.rid,
-        native_id: shadow.native_id.clone().or_else(hinted),
+        native_id: shadow.native_id.clone().or_else(|| if creating.is_none() { hinted() } else { None }),
         generation: creating.unwrap_or(shadow.generation),
         unresolved: record.unresolved.iter().filter(|i| i.side == side).map(|i| i.write_id).collect(),
     }
