@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::dev::BusChoice;
@@ -192,6 +191,3 @@ impl Place {
         self.0.keep()
     }
 }
-
-/// A result as JSON, in the order it is written down.
-pub type Json = Value;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench;
 use crate::console::{self, Console, Output};
 use crate::dev::{self, BusChoice, programs::Hints};
 use crate::{doctor, migrate};
@@ -67,6 +68,8 @@ enum Verb {
     Migrate(Migrate),
     /// Check settings, database, bus and accounts
     Doctor,
+    /// Measure throughput and latency, beside their ceilings
+    Bench(Bench),
     #[command(flatten)]
     Console(console::Verb),
 }
@@ -91,6 +94,21 @@ struct Dev {
     /// Several processes of one service; may be repeated
     #[arg(long, value_name = "SERVICE=N", value_parser = replicas)]
     replicas: Vec<(String, usize)>,
+    #[command(flatten)]
+    places: Places,
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    #[command(subcommand)]
+    verb: bench::Verb,
+    #[command(flatten)]
+    places: Places,
+}
+
+/// What a stack is made of, where it is not in its usual place.
+#[derive(Debug, Args)]
+struct Places {
     /// An emulator that runs already
     #[arg(long, env = "PUBSUB_EMULATOR_HOST", hide = true)]
     emulator_host: Option<String>,
@@ -112,7 +130,7 @@ struct Migrate {
     tenants: bool,
 }
 
-fn replicas(text: &str) -> Result<(String, usize), String> {
+pub(crate) fn replicas(text: &str) -> Result<(String, usize), String> {
     let (service, count) = text.split_once('=').ok_or("accepted is SERVICE=N, for example merge-service=2")?;
     let count = count.parse().map_err(|_| format!("{count:?} is not a number of processes"))?;
     Ok((service.to_owned(), count))
@@ -134,13 +152,13 @@ fn run(cli: Cli) -> Result<u8> {
     let Common { state_dir, url, token, output } = cli.common;
     match cli.verb {
         Verb::Dev(dev) => {
-            let hints = Hints {
-                postgres: dev.pg_bin.clone().filter(|p| !p.as_os_str().is_empty()),
-                emulator_jar: dev.emulator_jar.clone().filter(|p| !p.as_os_str().is_empty()),
-                path: env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default(),
-                home: env::home_dir(),
-            };
+            let hints = dev.places.hints();
             dev::run(&dev.into_options(state_dir), &hints)?;
+            Ok(OK)
+        }
+        Verb::Bench(Bench { verb, places }) => {
+            let (hints, emulator_host) = (places.hints(), places.emulator_host());
+            bench::run(&verb, &bench::Surroundings { hints, emulator_host, inherited: inherited() })?;
             Ok(OK)
         }
         Verb::Migrate(migrate) => {
@@ -160,15 +178,35 @@ fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?.block_on(future)
 }
 
+/// What children get of our own environment.
+fn inherited() -> Vec<(String, String)> {
+    let mut inherited: Vec<(String, String)> = INHERITED
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), env::var_os(name)?.into_string().ok()?)))
+        .collect();
+    if !inherited.iter().any(|(name, _)| name == "RUST_LOG") {
+        inherited.push(("RUST_LOG".to_owned(), QUIET_LOG.to_owned()));
+    }
+    inherited
+}
+
+impl Places {
+    fn hints(&self) -> Hints {
+        Hints {
+            postgres: self.pg_bin.clone().filter(|p| !p.as_os_str().is_empty()),
+            emulator_jar: self.emulator_jar.clone().filter(|p| !p.as_os_str().is_empty()),
+            path: env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default(),
+            home: env::home_dir(),
+        }
+    }
+
+    fn emulator_host(&self) -> Option<String> {
+        self.emulator_host.clone().filter(|host| !host.is_empty())
+    }
+}
+
 impl Dev {
     fn into_options(self, state_dir: PathBuf) -> dev::Options {
-        let mut inherited: Vec<(String, String)> = INHERITED
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), env::var_os(name)?.into_string().ok()?)))
-            .collect();
-        if !inherited.iter().any(|(name, _)| name == "RUST_LOG") {
-            inherited.push(("RUST_LOG".to_owned(), QUIET_LOG.to_owned()));
-        }
         dev::Options {
             state_dir,
             bus: self.bus,
@@ -177,8 +215,9 @@ impl Dev {
             seed: self.seed,
             accounts: self.accounts,
             replicas: self.replicas,
-            emulator_host: self.emulator_host.filter(|host| !host.is_empty()),
-            inherited,
+            emulator_host: self.places.emulator_host(),
+            inherited: inherited(),
+            settings: Vec::new(),
         }
     }
 }

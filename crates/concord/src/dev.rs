@@ -64,6 +64,8 @@ pub struct Options {
     pub emulator_host: Option<String>,
     /// Variables that children get from our own environment.
     pub inherited: Vec<(String, String)>,
+    /// Settings of the services that differ from the stack's own.
+    pub settings: Vec<(String, String)>,
 }
 
 /// Runs a stack until SIGINT or SIGTERM.
@@ -110,9 +112,6 @@ async fn session(options: &Options, hints: &Hints) -> Result<()> {
         () = signals.next() => Ok(()),
         outcome = live(&mut stack, options, &programs) => outcome,
     };
-    if let Err(error) = &outcome {
-        eprintln!("{error:#}");
-    }
     say("stopping: services finish what they have begun; a second signal kills");
     tokio::select! {
         () = stack.end() => say("everything has stopped"),

@@ -163,6 +163,25 @@ impl Simulator {
         records.iter_mut().map(read).collect()
     }
 
+    /// So many sample customers, made at once; no scripts run, so only the poller will notice.
+    ///
+    /// # Errors
+    /// When the simulator refuses.
+    pub async fn generate_customers(&self, count: u32, seed: u64) -> Result<()> {
+        let body = json!({ "customers": count, "seed": seed });
+        self.http.post(format!("{}/generate", self.root)).json(&body).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// Begins to count calls, writes and refusals from zero.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn clear_ledger(&self) -> Result<()> {
+        self.http.delete(format!("{}/ledger", self.root)).send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// Calls, writes, refusals.
     ///
     /// # Errors

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use chassis::bus::{Bus, Message, lane};
 use model::{
-    AccountId, ChangeEvent, Clock, Ids, NativeId, Operation, RandomIds, RecordType, Side, Source, SystemClock, TypedValue,
-    record_key,
+    AccountId, ChangeEvent, Clock, Ids, NativeId, Operation, RandomIds, RecordType, Side, Source, SystemClock,
+    TypedValue, record_key,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -74,7 +74,8 @@ impl Feed {
     /// Never: a number is an id.
     pub fn event(&self, record: u32, version: u32, ids: &dyn Ids, clock: &dyn Clock) -> Result<ChangeEvent> {
         // A piece of its own per event: a prime step walks through the filler without repeating itself soon.
-        let start = (record as usize * 7919 + version as usize * 104_729) % (self.filler.len() - self.text_bytes.max(PROBE));
+        let start =
+            (record as usize * 7919 + version as usize * 104_729) % (self.filler.len() - self.text_bytes.max(PROBE));
         let text = &self.filler[start..start + self.text_bytes];
         let changes = [
             ("comments".to_owned(), TypedValue::Text(text.to_owned())),

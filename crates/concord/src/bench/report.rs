@@ -195,7 +195,10 @@ mod tests {
     #[test]
     fn percentiles_are_values_that_occurred() {
         let values: Vec<f64> = (1..=200).map(f64::from).collect();
-        assert_eq!((percentile(&values, 0.5), percentile(&values, 0.99), percentile(&values, 1.0)), (100.0, 198.0, 200.0));
+        assert_eq!(
+            (percentile(&values, 0.5), percentile(&values, 0.99), percentile(&values, 1.0)),
+            (100.0, 198.0, 200.0)
+        );
         assert_eq!((percentile(&[7.0], 0.5), percentile(&[], 0.5)), (7.0, 0.0));
     }
 
@@ -214,6 +217,9 @@ mod tests {
         let json = report.to_json();
         assert_eq!((&json["figures"]["e"]["met"], &json["figures"]["cpu"]["met"]), (&json!(false), &json!(true)));
         let text = report.to_text();
-        assert!(text.contains("MISSED") && text.contains("met") && text.contains("cores") && !text.contains("empty"), "{text}");
+        assert!(
+            text.contains("MISSED") && text.contains("met") && text.contains("cores") && !text.contains("empty"),
+            "{text}"
+        );
     }
 }

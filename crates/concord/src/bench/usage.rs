@@ -177,7 +177,8 @@ impl Used {
 
     /// By process: cores used and memory; `events` adds the cost of one in microseconds.
     pub fn to_json(&self, events: Option<u64>) -> Value {
-        let per_event = |cpu: Duration| events.map(|n| super::report::rounded(cpu.as_secs_f64() * 1e6 / n.max(1) as f64, 1));
+        let per_event =
+            |cpu: Duration| events.map(|n| super::report::rounded(cpu.as_secs_f64() * 1e6 / n.max(1) as f64, 1));
         let rows = self.processes.iter().map(|process| {
             json!({
                 "name": process.name,

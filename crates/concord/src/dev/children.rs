@@ -26,6 +26,8 @@ pub struct Maker<'a> {
     pub programs: &'a Programs,
     /// Variables that children get from our own environment: `PATH`, `HOME`, `RUST_LOG` and the like.
     pub inherited: &'a [(String, String)],
+    /// Settings of the services that differ from the stack's own.
+    pub settings: &'a [(String, String)],
 }
 
 impl Maker<'_> {
@@ -51,6 +53,7 @@ impl Maker<'_> {
             env.push(("PUBSUB_EMULATOR_HOST".to_owned(), host));
             env.push(("PUBSUB_PROJECT".to_owned(), PROJECT.to_owned()));
         }
+        env.extend(self.settings.iter().cloned());
         let http = Some(format!("http://127.0.0.1:{}", service.port));
         let program = self.programs.services.join(service.name);
         ChildSpec {

@@ -61,7 +61,7 @@ impl Stack {
         state.rotate_logs()?;
         postgres::sweep_outside();
         cluster.prepare(state).await?;
-        let maker = Maker { state, programs, inherited: &options.inherited };
+        let maker = Maker { state, programs, inherited: &options.inherited, settings: &options.settings };
         let database = |name: &str| cluster.url(plan.postgres_port, name);
         let manifest = plan.manifest(state, &identity, &database);
         let files = files::write(state, &plan, &manifest, &identity)?;
