@@ -79,13 +79,21 @@ async fn retire(conn: &mut PgConnection, ended: &[(&Change<'_>, Side, &NativeId)
     .map_err(StoreError::database("retire links"))
 }
 
+/// Links what begins. Asked again when fewer rows were linked: the statement may have waited for an intake that gave
+/// the id to a provisional record, which its own snapshot, taken before the wait, does not show.
 async fn link(conn: &mut PgConnection, begun: &[(&Change<'_>, Side, &NativeId)]) -> Result<(), StoreError> {
-    if begun.is_empty() {
+    if begun.is_empty() || link_once(conn, begun).await? == begun.len() as u64 {
         return Ok(());
     }
+    // Fewer rows again: an id is another record's, and that one did not become this one.
+    let linked = link_once(conn, begun).await?;
+    expect_rows("link native ids", begun.len(), linked)
+}
+
+async fn link_once(conn: &mut PgConnection, begun: &[(&Change<'_>, Side, &NativeId)]) -> Result<u64, StoreError> {
     let generation =
         |(change, side, _): &(&Change<'_>, Side, &NativeId)| change.after().shadows[*side].generation.cast_signed();
-    let linked = sqlx::query(
+    let done = sqlx::query(
         "insert into sync.links as l (account_id, record_type, side, native_id, rid, generation)
          select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[])
             as k (account_id, record_type, side, native_id, rid, generation)
@@ -107,8 +115,6 @@ async fn link(conn: &mut PgConnection, begun: &[(&Change<'_>, Side, &NativeId)])
     .bind(begun.iter().map(generation).collect::<Vec<_>>())
     .execute(conn)
     .await
-    .map_err(StoreError::database("link native ids"))?
-    .rows_affected();
-    // Fewer rows: an id is another record's, and that one did not become this one.
-    expect_rows("link native ids", begun.len(), linked)
+    .map_err(StoreError::database("link native ids"))?;
+    Ok(done.rows_affected())
 }
