@@ -40,13 +40,16 @@ impl Gathered {
     }
 }
 
+/// What one call to a side is about.
+type Call = (AccountId, RecordType, Side);
+
 /// Reads every side the tickets ask for: one call per account, type and side.
 pub(crate) async fn gather(core: &Core<'_>, tickets: &[Ticket]) -> Result<Gathered, StepError> {
-    let mut groups: BTreeMap<(String, RecordType, Side), Vec<(&Ticket, ReadRequest)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Call, Vec<(&Ticket, ReadRequest)>> = BTreeMap::new();
     for ticket in tickets {
         for cap in &ticket.caps {
             let key = &ticket.view.record.key;
-            let group = (key.account.to_string(), key.record_type.clone(), cap.side);
+            let group = (key.account.clone(), key.record_type.clone(), cap.side);
             groups.entry(group).or_default().push((ticket, request(ticket, cap.side)));
         }
     }

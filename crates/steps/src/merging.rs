@@ -15,7 +15,7 @@ use crate::observe::{Seen, fast_delta, observation};
 use crate::ring::ring;
 
 /// What a merge step did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Merged {
     /// Records taken.
     pub records: usize,
@@ -29,6 +29,8 @@ pub struct Merged {
     pub versions: usize,
     /// Conflicts opened, moved or closed.
     pub conflicts: usize,
+    /// Fields both sides had a say in, by what decided: a policy, or the reason why a person must.
+    pub clashes: BTreeMap<String, usize>,
     /// Values recorded as lost.
     pub overrides: usize,
     /// Sides that could not be read.
@@ -210,6 +212,7 @@ impl<'a> Work<'a> {
     /// Folds an observation and settles the hints it answers.
     fn observe(&mut self, observation: Observation, cap: Cap, now: Timestamp, done: &mut Merged) {
         let token_before = self.record.shadows[cap.side].token;
+        let open_before: Vec<_> = self.record.conflicts.iter().map(|conflict| conflict.conflict_id).collect();
         self.causes.extend(&observation.causes);
         self.occurred_at = self.occurred_at.into_iter().chain(observation.occurred_at).min();
         let Ok((effects, _)) = self.fold(Entry::Observation(observation), now) else { return };
@@ -232,6 +235,12 @@ impl<'a> Work<'a> {
         done.versions += usize::from(effects.version.is_some());
         done.conflicts += usize::from(effects.conflict_touched);
         done.overrides += effects.overrides.len();
+        for word in clashes(&effects) {
+            *done.clashes.entry(word).or_default() += 1;
+        }
+        for conflict in self.record.conflicts.iter().filter(|c| !open_before.contains(&c.conflict_id)) {
+            *done.clashes.entry(conflict.reason.as_str().to_owned()).or_default() += 1;
+        }
         self.answer(cap);
     }
 
@@ -257,4 +266,14 @@ impl<'a> Work<'a> {
         self.patch.record = self.record;
         self.patch
     }
+}
+
+/// What decided each field that both sides had a say in: once a field, though it may be decided and recorded as lost.
+fn clashes(effects: &Effects) -> Vec<String> {
+    let mut decided: BTreeMap<&str, &str> =
+        effects.decisions.iter().map(|(field, (policy, _))| (field.as_str(), policy.as_str())).collect();
+    for lost in &effects.overrides {
+        decided.entry(&lost.field).or_insert(&lost.policy);
+    }
+    decided.into_values().map(str::to_owned).collect()
 }

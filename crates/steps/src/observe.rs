@@ -126,10 +126,9 @@ fn edit_times(seen: &Seen<'_>) -> BTreeMap<String, Timestamp> {
         None => theirs,
     };
     let mut edited = BTreeMap::new();
-    if let Some(age) = observed.age.filter(|_| observed.landed.is_empty()) {
-        if let Ok(at) = seen.read_at.checked_sub(age) {
-            edited.insert(String::new(), at);
-        }
+    let age = observed.age.filter(|_| observed.landed.is_empty());
+    if let Some(at) = age.and_then(|age| seen.read_at.checked_sub(age).ok()) {
+        edited.insert(String::new(), at);
     }
     for hint in seen.hints.iter().filter(|hint| hint.write_id.is_none()) {
         for name in hint.changes.keys() {

@@ -36,6 +36,9 @@ pub struct Written {
 /// Rids → the side's own ids.
 type Natives = HashMap<(RecordType, Rid), NativeId>;
 
+/// A record, and the records it refers to that the side may not have yet.
+type Waiting = (RecordRef, Vec<(RecordType, Rid)>);
+
 /// A claimed write on its way.
 pub(crate) struct Claim {
     pub(crate) key: RecordRef,
@@ -73,12 +76,12 @@ pub async fn write_step(
 async fn claim_with_parents(
     core: &Core<'_>,
     side: Side,
-    waiting: Vec<(RecordRef, Vec<(RecordType, Rid)>)>,
+    waiting: Vec<Waiting>,
     may_write: &(dyn Fn(&AccountId) -> bool + Sync),
     claims: &mut Vec<Claim>,
     done: &mut Written,
 ) -> Result<(), StepError> {
-    let mut by_account: BTreeMap<AccountId, Vec<(RecordRef, Vec<(RecordType, Rid)>)>> = BTreeMap::new();
+    let mut by_account: BTreeMap<AccountId, Vec<Waiting>> = BTreeMap::new();
     for wait in waiting {
         by_account.entry(wait.0.account.clone()).or_default().push(wait);
     }
@@ -119,7 +122,7 @@ fn claim_all(
     natives: &Natives,
     may_write: &(dyn Fn(&AccountId) -> bool + Sync),
     claims: &mut Vec<Claim>,
-    waiting: &mut Vec<(RecordRef, Vec<(RecordType, Rid)>)>,
+    waiting: &mut Vec<Waiting>,
     done: &mut Written,
 ) -> Vec<Patch> {
     let now = core.clock.now();
@@ -283,10 +286,10 @@ async fn known_references(
 ) -> Result<HashMap<AccountId, References>, StepError> {
     let mut wanted: BTreeMap<AccountId, Vec<(RecordType, NativeId)>> = BTreeMap::new();
     for claim in claims {
-        if let Some(WriteOutcome::Ok { observed: Some(observed), .. }) = outcomes.get(&claim.key) {
-            if let Some(spec) = core.spec(&claim.key.record_type) {
-                references(spec, &observed.fields, wanted.entry(claim.key.account.clone()).or_default());
-            }
+        if let Some(WriteOutcome::Ok { observed: Some(observed), .. }) = outcomes.get(&claim.key)
+            && let Some(spec) = core.spec(&claim.key.record_type)
+        {
+            references(spec, &observed.fields, wanted.entry(claim.key.account.clone()).or_default());
         }
     }
     let mut found = HashMap::new();
