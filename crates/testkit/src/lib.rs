@@ -3,5 +3,6 @@
 pub mod checks;
 pub mod memory;
 pub mod pause;
+pub mod scene;
 pub mod sim;
 pub mod world;

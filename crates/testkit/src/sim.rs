@@ -1,9 +1,10 @@
 //! Runs of the seeded world: one integer repeats one run to the letter.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::limits::Limits;
+use model::spec::World;
 use model::{AccountId, ManualClock, PerSide, SeededIds, Side, Timestamp};
 use steps::Core;
 
@@ -127,7 +128,31 @@ pub fn account(n: usize) -> AccountId {
 }
 
 fn run_world(seed: u64, rng: fastrand::Rng, vary: Vary, story: bool) -> Outcome {
-    let world = Arc::new(types(vary.delete, vary.line_delete, vary.lock));
+    let world = types(vary.delete, vary.line_delete, vary.lock);
+    let mut breaches = Vec::new();
+    let mut stage = with_run(seed, rng, vary.clone(), world, story, |run| {
+        breaches = play(run, &vary);
+        breaches.append(&mut run.failures);
+        if story && !breaches.is_empty() {
+            let mut stage = lock(run.stage);
+            for kept in run.records.book().records.values() {
+                stage.note(|| format!("at the end: {kept:#?}"));
+            }
+        }
+    });
+    Outcome { breaches, coverage: stage.coverage, story: stage.trace.take().unwrap_or_default() }
+}
+
+/// Builds the ports of one run, hands it over, and gives back what the systems came to.
+pub fn with_run(
+    seed: u64,
+    rng: fastrand::Rng,
+    vary: Vary,
+    world: World,
+    story: bool,
+    play: impl FnOnce(&mut Run<'_>),
+) -> Stage {
+    let world = Arc::new(world);
     let clock = Arc::new(ManualClock::at(beginning()));
     let ids = Arc::new(SeededIds::new(seed));
     let settings = Limits { fast_delta: vary.fast_delta, ..Limits::default() };
@@ -138,27 +163,19 @@ fn run_world(seed: u64, rng: fastrand::Rng, vary: Vary, story: bool) -> Outcome 
         stage.trace = Some(vec![format!("{vary:?}")]);
     }
     let (stage, marks) = (Mutex::new(stage), Mutex::new(Watermarks::new()));
-    let (suitex, netsuite) = (SimRemote::new(Side::Suitex, &stage), SimRemote::new(Side::Netsuite, &stage));
-    let core = Core {
-        records: &records,
-        remotes: PerSide { suitex: &suitex, netsuite: &netsuite },
-        world: &world,
-        clock: clock.as_ref(),
-        ids: ids.as_ref(),
-        settings: &settings,
-    };
-    let mut run = Run::new(core, &records.0, &stage, &marks, &clock, accounts);
-    let mut breaches = play(&mut run, &vary);
-    breaches.append(&mut run.failures);
-    if story && !breaches.is_empty() {
-        let mut stage = lock(run.stage);
-        for kept in run.records.book().records.values() {
-            stage.note(|| format!("at the end: {kept:#?}"));
-        }
+    {
+        let (suitex, netsuite) = (SimRemote::new(Side::Suitex, &stage), SimRemote::new(Side::Netsuite, &stage));
+        let core = Core {
+            records: &records,
+            remotes: PerSide { suitex: &suitex, netsuite: &netsuite },
+            world: &world,
+            clock: clock.as_ref(),
+            ids: ids.as_ref(),
+            settings: &settings,
+        };
+        play(&mut Run::new(core, &records.0, &stage, &marks, &clock, accounts));
     }
-    drop(run);
-    let stage = stage.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    Outcome { breaches, coverage: stage.coverage, story: stage.trace.unwrap_or_default() }
+    stage.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Beginning, storm, end, and everything once more.

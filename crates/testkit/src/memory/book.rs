@@ -32,11 +32,9 @@ pub struct Kept {
 
 /// A side's id: whose it is, and whether it is the record's present one there.
 #[derive(Debug, Clone, Copy)]
-pub struct Link {
-    /// Whose.
-    pub rid: Rid,
-    /// False once retired.
-    pub current: bool,
+struct Link {
+    rid: Rid,
+    current: bool,
 }
 
 /// An event of the log of hints.

@@ -11,7 +11,7 @@ use model::{
 };
 
 use super::requests::Packet;
-use super::stage::Stage;
+use super::stage::{Fate, Stage};
 use crate::pause::pause;
 
 /// One side of every account.
@@ -24,20 +24,6 @@ pub struct SimRemote<'a> {
 /// The stage, whatever happened to who held it last.
 pub fn lock(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
     stage.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What becomes of a request.
-enum Fate {
-    /// It arrives and so does the answer.
-    Answered(u64),
-    /// It arrives, the answer does not.
-    Unheard(u64),
-    /// It may arrive at any time; nobody waits.
-    Late,
-    /// It goes nowhere; nobody knows.
-    Lost,
-    /// It was turned away.
-    Refused(WriteOutcome),
 }
 
 impl<'a> SimRemote<'a> {
@@ -66,17 +52,20 @@ impl<'a> SimRemote<'a> {
         observed
     }
 
-    fn fate(&self, stage: &mut Stage, account: &AccountId, spec: &Arc<TypeSpec>, request: &WriteRequest) -> Fate {
+    /// Sends a request off. Answers its number, where it is on its way, and what becomes of it.
+    fn send(
+        &self,
+        stage: &mut Stage,
+        account: &AccountId,
+        spec: &Arc<TypeSpec>,
+        request: &WriteRequest,
+    ) -> (u64, Fate) {
         if request.deadline < stage.clock.now() {
-            return Fate::Refused(WriteOutcome::NotSent);
+            return (0, Fate::Refused(WriteOutcome::NotSent));
         }
-        let faults = stage.faults;
-        if stage.chance(faults * 0.15) {
-            stage.coverage.hit("throttled");
-            return Fate::Refused(WriteOutcome::Throttled { retry_after: None });
-        }
-        if stage.chance(faults * 0.1) {
-            return Fate::Lost;
+        let fate = stage.fates.pop_front().unwrap_or_else(|| draw(stage));
+        if matches!(fate, Fate::Lost | Fate::Refused(_)) {
+            return (0, fate);
         }
         stage.last_packet += 1;
         let id = stage.last_packet;
@@ -93,11 +82,24 @@ impl<'a> SimRemote<'a> {
             .as_ref()
             .and_then(|native| stage.place(self.side, account, &spec.name, native))
             .map(|place| (place, request.changes.keys().cloned().collect()));
-        if stage.chance(faults * 0.25) {
-            return Fate::Late;
-        }
-        if stage.chance(faults * 0.2) { Fate::Unheard(id) } else { Fate::Answered(id) }
+        (id, fate)
     }
+}
+
+/// A fate by chance.
+fn draw(stage: &mut Stage) -> Fate {
+    let faults = stage.faults;
+    if stage.chance(faults * 0.15) {
+        stage.coverage.hit("throttled");
+        return Fate::Refused(WriteOutcome::Throttled { retry_after: None });
+    }
+    if stage.chance(faults * 0.1) {
+        return Fate::Lost;
+    }
+    if stage.chance(faults * 0.25) {
+        return Fate::Late;
+    }
+    if stage.chance(faults * 0.2) { Fate::Unheard } else { Fate::Answered }
 }
 
 #[async_trait]
@@ -135,22 +137,22 @@ impl Remote for SimRemote<'_> {
     async fn write(&self, account: &AccountId, spec: &TypeSpec, writes: &[WriteRequest]) -> Vec<WriteOutcome> {
         pause().await;
         let spec = Arc::new(spec.clone());
-        let fates: Vec<Fate> = {
+        let sent: Vec<(u64, Fate)> = {
             let mut stage = lock(self.stage);
-            writes.iter().map(|request| self.fate(&mut stage, account, &spec, request)).collect()
+            writes.iter().map(|request| self.send(&mut stage, account, &spec, request)).collect()
         };
         pause().await; // sent
-        let mut outcomes = Vec::with_capacity(fates.len());
+        let mut outcomes = Vec::with_capacity(sent.len());
         {
             let mut stage = lock(self.stage);
-            for fate in fates {
+            for (id, fate) in sent {
                 outcomes.push(match fate {
-                    Fate::Answered(id) => {
+                    Fate::Answered => {
                         let answer = stage.land(id);
                         stage.network.retain(|packet| packet.id != id);
                         answer
                     }
-                    Fate::Unheard(id) => {
+                    Fate::Unheard => {
                         stage.land(id);
                         stage.network.retain(|packet| packet.id != id);
                         WriteOutcome::Unknown

@@ -43,8 +43,12 @@ impl Stage {
             WriteOutcome::Fenced => self.coverage.hit("fenced late request"),
             WriteOutcome::Gone => self.coverage.hit("sent to a record that is gone"),
             WriteOutcome::Duplicate => self.coverage.hit("duplicate create refused"),
-            WriteOutcome::Ok { .. }
-            | WriteOutcome::Throttled { .. }
+            WriteOutcome::Ok { .. } => {
+                let request = &packet.request;
+                let fields = request.changes.keys().cloned().collect();
+                self.landed.push((packet.side, request.kind, request.rid, fields));
+            }
+            WriteOutcome::Throttled { .. }
             | WriteOutcome::Invalid { .. }
             | WriteOutcome::Refused { .. }
             | WriteOutcome::NotSent
@@ -122,7 +126,10 @@ impl Stage {
     fn create(&mut self, place: &Place, request: &WriteRequest) -> WriteOutcome {
         self.inbox.insert(request.write_id);
         let mut line_ids = LineIds::new();
-        let fields = apply(&Fields::new(), request, &mut || self.new_line(), &mut line_ids);
+        let mut fields = apply(&Fields::new(), request, &mut || self.new_line(), &mut line_ids);
+        for (name, value) in &self.defaults[place.side] {
+            fields.entry(name.clone()).or_insert_with(|| value.clone());
+        }
         self.put(place, fields, Author::Sync(request));
         self.done(place, line_ids)
     }

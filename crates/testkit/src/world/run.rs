@@ -47,6 +47,7 @@ pub enum Done {
 type Step<'a> = Pin<Box<dyn Future<Output = Result<Done, StepError>> + 'a>>;
 
 struct Task<'a> {
+    /// For the story.
     name: &'static str,
     raw: Vec<u64>,
     merged: Vec<u64>,
@@ -296,8 +297,7 @@ impl<'a> Run<'a> {
 
     /// A write step for some doorbells of one side.
     pub fn start_answers(&mut self, most: usize) {
-        let core = self.core;
-        let (side, ids, records) = {
+        let (side, bells) = {
             let mut stage = lock(self.stage);
             let ordered = stage.vary.ordered;
             let mut found: Vec<(u64, Doorbell)> =
@@ -306,13 +306,20 @@ impl<'a> Run<'a> {
             let Some(side) = found.first().map(|(_, bell)| bell.target) else { return };
             found.retain(|(_, bell)| bell.target == side);
             found.truncate(most);
-            for (id, _) in &found {
-                stage.bus.merged.set_taken(*id, true);
-            }
-            let (ids, bells): (Vec<u64>, Vec<Doorbell>) = found.into_iter().unzip();
-            let records: BTreeSet<RecordRef> = bells.into_iter().map(|bell| bell.record).collect();
-            (side, ids, records.into_iter().collect::<Vec<_>>())
+            (side, found)
         };
+        self.start_answer(side, bells);
+    }
+
+    /// A write step for just these doorbells.
+    pub fn start_answer(&mut self, side: Side, bells: Vec<(u64, Doorbell)>) {
+        let core = self.core;
+        for (id, _) in &bells {
+            lock(self.stage).bus.merged.set_taken(*id, true);
+        }
+        let (ids, bells): (Vec<u64>, Vec<Doorbell>) = bells.into_iter().unzip();
+        let records: BTreeSet<RecordRef> = bells.into_iter().map(|bell| bell.record).collect();
+        let records: Vec<RecordRef> = records.into_iter().collect();
         let step = async move {
             let written = write_step(&core, side, &Pick::These(records), &|_: &AccountId| true).await?;
             Ok(Done::Written(written))
@@ -447,6 +454,23 @@ impl<'a> Run<'a> {
                 Err(ResolveError::NotOpen | ResolveError::Step(_)) => {}
             },
             Err(error) => self.failures.push(format!("{} failed: {error}", task.name)),
+        }
+    }
+
+    /// How many tasks are under way.
+    pub fn under_way(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The task begun last goes on to its next point. Answers true when it has ended.
+    pub fn poll_last(&mut self) -> bool {
+        self.tasks.is_empty() || self.poll(self.tasks.len() - 1)
+    }
+
+    /// The task begun last is killed where it is.
+    pub fn kill_last(&mut self) {
+        if !self.tasks.is_empty() {
+            self.kill(self.tasks.len() - 1);
         }
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use model::spec::{Kind, World};
 use model::{
-    ChangeEvent, Clock, Fields, Ids, ManualClock, NativeId, Operation, RecordType, Rid, SeededIds, Side, Source,
-    Timestamp, Value, WriteId, WriteRequest,
+    ChangeEvent, Clock, Fields, Ids, ManualClock, NativeId, Operation, PerSide, RecordType, Rid, SeededIds, Side, Source,
+    Timestamp, Value, WriteId, WriteKind, WriteOutcome, WriteRequest,
 };
 
 use super::bus::Bus;
@@ -40,6 +40,21 @@ pub enum Author<'a> {
     Workflow,
     /// We.
     Sync(&'a WriteRequest),
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fate {
+    /// It arrives and so does the answer.
+    Answered,
+    /// It arrives, the answer does not.
+    Unheard,
+    /// It may arrive at any time; nobody waits for it.
+    Late,
+    /// It goes nowhere, and nobody knows.
+    Lost,
+    /// It is turned away.
+    Refused(WriteOutcome),
 }
 
 /// A row NetSuite deleted.
@@ -92,6 +107,16 @@ pub struct Stage {
     pub hot: Option<(Place, Vec<String>)>,
     /// The run's story, when asked for.
     pub trace: Option<Vec<String>>,
+    /// What becomes of the next requests, where a scenario says so; chance decides on the others.
+    pub fates: VecDeque<Fate>,
+    /// How late the next change of NetSuite can be seen, where a scenario says so.
+    pub late: Option<i64>,
+    /// Our writes that landed: side, kind, the record, fields.
+    pub landed: Vec<(Side, WriteKind, Rid, Vec<String>)>,
+    /// Values a side fills in when we create a record without them.
+    pub defaults: PerSide<Fields>,
+    /// What a side makes of every text written into field `b` (trim, workflow, hook).
+    pub rewrites: PerSide<Option<fn(&str) -> String>>,
 }
 
 impl Stage {
@@ -112,12 +137,17 @@ impl Stage {
             deleted: Vec::new(),
             network: Vec::new(),
             last_packet: 0,
-            last_line: 0,
+            last_line: 10_000,
             bus: Bus::default(),
             ledger: Ledger::default(),
             coverage: Coverage::default(),
             hot: None,
             trace: None,
+            fates: VecDeque::new(),
+            late: None,
+            landed: Vec::new(),
+            defaults: PerSide::default(),
+            rewrites: PerSide::default(),
         }
     }
 
@@ -162,6 +192,11 @@ impl Stage {
             fields.entry(name.clone()).or_insert(Value::Bool(false));
         }
         let before = self.rows.get(place).cloned();
+        if let Some(rewrite) = self.rewrites[place.side] {
+            if let Some(text) = fields.get("b").and_then(Value::as_text).map(rewrite) {
+                fields.insert("b".to_owned(), Value::text(text));
+            }
+        }
         let stamp = match author {
             Author::Sync(request) => Some((request.rid, request.stamp)),
             Author::User | Author::Workflow => before.as_ref().and_then(|row| row.stamp),
@@ -200,7 +235,7 @@ impl Stage {
             Side::Suitex => (before.map_or(1, |row| row.token + 1), now),
             Side::Netsuite => {
                 // The time may be taken a while before the change can be seen, but never before the last one.
-                let late = self.rng.i64(0..=self.vary.late_seconds);
+                let late = self.late.take().unwrap_or_else(|| self.rng.i64(0..=self.vary.late_seconds));
                 let second = (now.as_second() - late).max(before.map_or(0, |row| row.token));
                 (second, Timestamp::from_second(second).expect("seconds near now are an instant"))
             }

@@ -1,0 +1,99 @@
+//! S13–S15: people decide.
+
+use model::record::ConflictStatus;
+use model::spec::LockScope;
+use steps::{Choice, ResolveError};
+use testkit::scene::{scene, text};
+use testkit::world::vary::Vary;
+
+use crate::{NS, SX, agreed, both};
+
+#[test]
+fn s13_a_decision_about_values_that_moved_is_refused() {
+    scene(Vary { lock: LockScope::Field, ..Vary::calm() }, |scene| {
+        let (sx, ns) = agreed(scene, &[("m", text("M"))]);
+        scene.edit(&sx, &[("m", text("X"))]);
+        scene.edit(&ns, &[("m", text("Y"))]);
+        scene.settle();
+        let seen = scene.conflict(&sx);
+        assert_eq!(seen.rev, 1);
+        scene.edit(&ns, &[("m", text("Y2"))]);
+        scene.settle();
+        let refused = scene.decide(&sx, &seen, Choice::Accept(NS));
+        let Err(ResolveError::Moved(now)) = refused else { panic!("{refused:?}") };
+        assert_eq!((now.rev, now.netsuite.unwrap()["m"].clone()), (2, text("Y2")));
+        assert!(scene.record(&sx).field_locked("m"));
+        let seen = scene.conflict(&sx);
+        scene.decide(&sx, &seen, Choice::Accept(NS)).unwrap();
+        scene.end();
+        assert_eq!(both(scene, (&sx, &ns), "m"), [text("Y2"), text("Y2")]);
+        let lost = scene.overrides(&sx);
+        assert_eq!((lost.len(), &lost[0].losing_value), (1, &text("X")));
+    });
+}
+
+#[test]
+fn s13_under_a_record_lock_what_came_later_is_folded_on_the_decision() {
+    scene(Vary { lock: LockScope::Record, ..Vary::calm() }, |scene| {
+        let (sx, ns) = agreed(scene, &[("m", text("M"))]);
+        scene.edit(&sx, &[("m", text("X"))]);
+        scene.edit(&ns, &[("m", text("Y"))]);
+        scene.settle();
+        let seen = scene.conflict(&sx);
+        scene.edit(&ns, &[("m", text("Y2"))]);
+        scene.settle();
+        scene.decide(&sx, &seen, Choice::Accept(NS)).unwrap();
+        scene.end();
+        assert_eq!(both(scene, (&sx, &ns), "m"), [text("Y2"), text("Y2")]);
+        assert!(scene.overrides(&sx).iter().any(|lost| lost.losing_value == text("X")));
+    });
+}
+
+#[test]
+fn s14_two_sides_that_come_to_agree_close_the_conflict() {
+    scene(Vary { lock: LockScope::Field, ..Vary::calm() }, |scene| {
+        let (sx, ns) = agreed(scene, &[("m", text("M"))]);
+        scene.edit(&sx, &[("m", text("X"))]);
+        scene.edit(&ns, &[("m", text("Y"))]);
+        scene.settle();
+        let written = (scene.writes(SX), scene.writes(NS));
+        scene.edit(&sx, &[("m", text("Y"))]);
+        scene.end();
+        let kept = scene.kept(&sx);
+        assert_eq!(kept.closed.len(), 1);
+        assert_eq!(kept.closed[0].0.status, ConflictStatus::Converged);
+        assert!(kept.record.locks.is_empty());
+        assert_eq!(both(scene, (&sx, &ns), "m"), [text("Y"), text("Y")]);
+        assert_eq!((scene.writes(SX), scene.writes(NS)), written, "nothing to write");
+    });
+}
+
+#[test]
+fn s15_a_record_lock_keeps_what_comes_and_lets_nothing_go() {
+    let vary = Vary { lock: LockScope::Record, ue_drop: 1.0, ..Vary::calm() };
+    scene(vary, |scene| {
+        let (sx, ns) = agreed(scene, &[("m", text("M")), ("a", text("1")), ("b", text("3"))]);
+        scene.edit(&sx, &[("m", text("X"))]);
+        scene.edit(&ns, &[("m", text("Y"))]);
+        scene.settle();
+        let conflict = scene.conflict(&sx);
+        let written = (scene.writes(SX), scene.writes(NS));
+        scene.edit(&sx, &[("a", text("2"))]);
+        scene.edit(&ns, &[("b", text("4"))]);
+        for _ in 0..2 {
+            scene.take_in();
+            scene.seconds(5);
+            scene.run.start_merge();
+            scene.step();
+            scene.kill();
+        }
+        scene.settle();
+        assert_eq!(scene.conflict(&sx).rev, 1, "nothing is folded");
+        assert_eq!((scene.writes(SX), scene.writes(NS)), written, "nothing is claimed");
+        scene.decide(&sx, &conflict, Choice::Values([("m".to_owned(), text("R"))].into())).unwrap();
+        scene.settle();
+        for (field, value) in [("a", "2"), ("b", "4"), ("m", "R")] {
+            assert_eq!(both(scene, (&sx, &ns), field), [text(value), text(value)]);
+        }
+    });
+}

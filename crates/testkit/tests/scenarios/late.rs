@@ -1,0 +1,139 @@
+//! S4, S6, S18: requests and doorbells that come late, and writes nobody heard of. C10 and C11 of the model.
+
+use std::collections::BTreeSet;
+
+use model::{Value, WriteKind};
+use testkit::scene::{scene, text};
+use testkit::world::stage::Fate;
+use testkit::world::vary::Vary;
+
+use crate::{NS, SX, agreed, both};
+
+fn set(members: &[&str]) -> Value {
+    let members: BTreeSet<String> = members.iter().map(|m| (*m).to_owned()).collect();
+    if members.is_empty() { Value::Null } else { Value::Set(members) }
+}
+
+#[test]
+fn s4_our_own_late_write_is_not_taken_for_an_edit() {
+    scene(Vary::calm(), |scene| {
+        let (sx, ns) = agreed(scene, &[("b", text("A"))]);
+        scene.edit(&sx, &[("b", text("B"))]);
+        scene.merge();
+        scene.fate(Fate::Late);
+        scene.answer(NS);
+        scene.edit(&sx, &[("b", text("Z"))]);
+        scene.merge();
+        scene.recover(NS);
+        scene.merge();
+        assert_eq!(scene.record(&sx).head.version, 3);
+        assert!(scene.begin_answer(NS));
+        scene.until_sent();
+        scene.late_requests_land(); // the first arrives now, and the second with it, too late
+        scene.finish();
+        scene.end();
+        assert_eq!(both(scene, (&sx, &ns), "b"), [text("Z"), text("Z")]);
+        assert_eq!(scene.overrides(&sx), []);
+        assert_eq!(scene.writes(SX), []);
+    });
+}
+
+#[test]
+fn s6_an_increment_that_equals_our_lost_write_counts() {
+    scene(Vary::calm(), |scene| {
+        let (sx, ns) = agreed(scene, &[("n", Value::Int(10))]);
+        scene.edit(&sx, &[("n", Value::Int(15))]);
+        scene.merge();
+        scene.fate(Fate::Lost);
+        scene.answer(NS);
+        scene.edit(&ns, &[("n", Value::Int(15))]);
+        scene.recover(NS);
+        scene.settle();
+        assert_eq!(both(scene, (&sx, &ns), "n"), [Value::Int(20), Value::Int(20)]);
+    });
+}
+
+#[test]
+fn s6_twin_our_landed_write_counts_once() {
+    scene(Vary::calm(), |scene| {
+        let (sx, ns) = agreed(scene, &[("n", Value::Int(10))]);
+        scene.edit(&sx, &[("n", Value::Int(15))]);
+        scene.merge();
+        scene.fate(Fate::Unheard);
+        scene.answer(NS);
+        scene.recover(NS);
+        scene.settle();
+        assert_eq!(both(scene, (&sx, &ns), "n"), [Value::Int(15), Value::Int(15)]);
+        assert_eq!(scene.record(&sx).head.version, 2);
+    });
+}
+
+#[test]
+fn s18_doorbells_in_the_wrong_order_write_nothing_old() {
+    scene(Vary { ordered: false, ..Vary::calm() }, |scene| {
+        let (sx, ns) = agreed(scene, &[("b", text("A"))]);
+        scene.edit(&sx, &[("b", text("B"))]);
+        scene.merge();
+        let first = scene.doorbells(NS);
+        scene.edit(&sx, &[("b", text("C"))]);
+        scene.merge();
+        let later: Vec<_> = scene.doorbells(NS).into_iter().filter(|bell| !first.contains(bell)).collect();
+        assert_eq!((first.len(), later.len()), (1, 1));
+        scene.run.start_answer(NS, later);
+        scene.finish();
+        assert_eq!(scene.value(&ns, "b"), text("C"));
+        for _ in 0..2 {
+            scene.run.start_answer(NS, first.clone());
+            scene.finish();
+        }
+        scene.end();
+        assert_eq!(both(scene, (&sx, &ns), "b"), [text("C"), text("C")]);
+        assert_eq!(scene.writes(NS).len(), 2, "the create and one update: {:?}", scene.writes(NS));
+    });
+}
+
+/// C10: a write that timed out and lands after a newer one was acknowledged is turned away by its stamp.
+#[test]
+fn c10_a_late_request_after_a_newer_one_is_fenced() {
+    scene(Vary::calm(), |scene| {
+        let (sx, ns) = agreed(scene, &[("b", text("A"))]);
+        scene.edit(&sx, &[("s", set(&["x"]))]);
+        scene.merge();
+        scene.fate(Fate::Late);
+        scene.answer(NS);
+        scene.edit(&sx, &[("s", set(&[])), ("b", text("B"))]);
+        scene.recover(NS);
+        scene.merge();
+        scene.answer(NS);
+        assert_eq!(scene.value(&ns, "b"), text("B"));
+        scene.late_requests_land();
+        scene.end();
+        assert_eq!(both(scene, (&sx, &ns), "s"), [Value::Null, Value::Null]);
+        assert_eq!(scene.writes(SX), []);
+    });
+}
+
+/// C11: the late one lands *before* the newer one, which its own `pre` would not notice: the stamp it must still find does.
+#[test]
+fn c11_a_late_request_before_a_newer_one_stops_the_newer_one() {
+    scene(Vary::calm(), |scene| {
+        let (sx, ns) = agreed(scene, &[("b", text("A"))]);
+        scene.edit(&sx, &[("s", set(&["x"]))]);
+        scene.merge();
+        scene.fate(Fate::Late);
+        scene.answer(NS);
+        scene.edit(&sx, &[("s", set(&[])), ("b", text("B"))]);
+        scene.recover(NS);
+        scene.merge();
+        assert!(scene.begin_answer(NS));
+        scene.until_sent();
+        scene.late_requests_land_first();
+        assert_eq!(scene.value(&ns, "s"), set(&["x"]));
+        scene.finish();
+        scene.end();
+        assert_eq!(both(scene, (&sx, &ns), "s"), [Value::Null, Value::Null]);
+        assert_eq!(both(scene, (&sx, &ns), "b"), [text("B"), text("B")]);
+        assert_eq!(scene.writes(SX), []);
+        assert_eq!(scene.writes(NS).iter().filter(|(kind, _)| *kind == WriteKind::Update).count(), 2);
+    });
+}

@@ -1,0 +1,46 @@
+//! S7, S8: what only the poller can find.
+
+use testkit::scene::{scene, text};
+use testkit::world::vary::Vary;
+
+use crate::{NS, no_user_events};
+
+#[test]
+fn s7_more_equal_seconds_than_a_page_and_an_edit_behind_the_cursor() {
+    scene(Vary { page: 2, ..no_user_events() }, |scene| {
+        let rows: Vec<_> = (0..5).map(|n| scene.create(NS, &[("b", text(&format!("start {n}")))])).collect();
+        scene.settle();
+        scene.seconds(100);
+        for (n, row) in rows.iter().enumerate() {
+            scene.edit(row, &[("b", text(&format!("edited {n}")))]);
+        }
+        scene.run.start_sweep(0, 0);
+        scene.until(|stage| stage.bus.raw.ever.len() >= 7); // page 1 of the second sweep is out
+        scene.edit(&rows[0], &[("b", text("again"))]); // in the same second, behind the cursor
+        scene.finish();
+        scene.end();
+        for (n, row) in rows.iter().enumerate() {
+            let expected = if n == 0 { text("again") } else { text(&format!("edited {n}")) };
+            assert_eq!(scene.value(&scene.twin(row), "b"), expected);
+        }
+    });
+}
+
+#[test]
+fn s8_a_change_that_shows_late_is_found_by_the_overlap() {
+    scene(Vary { late_seconds: 5, ..no_user_events() }, |scene| {
+        let x = scene.create(NS, &[("b", text("x"))]);
+        let y = scene.create(NS, &[("b", text("y"))]);
+        scene.settle();
+        scene.seconds(100);
+        scene.visible_late(0);
+        scene.edit(&y, &[("b", text("y2"))]);
+        scene.sweep(); // the watermark stands at y's second
+        scene.seconds(1);
+        scene.visible_late(3);
+        scene.edit(&x, &[("b", text("x2"))]); // its time lies before the watermark
+        scene.end();
+        assert_eq!(scene.value(&scene.twin(&x), "b"), text("x2"));
+        assert_eq!(scene.value(&scene.twin(&y), "b"), text("y2"));
+    });
+}
