@@ -7,19 +7,19 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use model::{Clock, SystemClock, Timestamp};
+use model::{Clock, Side, SystemClock, Timestamp};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use super::report::{Figure, Report, Target, percentile, rounded};
+use super::report::{Figure, Report, Rows, Target, percentile, rounded};
 use super::usage::{Snapshot, Used};
 use super::{Latency, Surroundings, Windows};
 use crate::dev::Options;
 use crate::dev::manifest::Manifest;
 use crate::dev::programs::Programs;
 use crate::dev::stack::Stack;
-use crate::sides::{Side, Sides};
+use crate::sides::Sides;
 
 pub mod board;
 pub mod stages;
@@ -305,9 +305,13 @@ fn report(asked: &Latency, bus: &str, settings: &[(String, String)], measured: M
         }),
         figures,
         tables: vec![
-            ("where the time goes", Value::from(times)),
-            ("NetSuite, in the interval", Value::from(ledger_rows(&measured.ledger, &measured.used))),
-            ("processes", measured.used.to_json(None)),
+            Rows { title: "stages", columns: &["direction", "stage", "p50_ms", "p99_ms", "count"], rows: times },
+            Rows {
+                title: "netsuite",
+                columns: &["what", "count", "per_s"],
+                rows: ledger_rows(&measured.ledger, &measured.used),
+            },
+            measured.used.table(None),
         ],
         notes: notes(&measured),
     }
@@ -351,6 +355,7 @@ fn notes(measured: &Measured) -> Vec<String> {
     let processors =
         if busy >= 0.9 { "the processors of this machine are the limit" } else { "processors were left over" };
     let mut notes: Vec<String> = [
+        measured.used.disturbed(),
         limit("NetSuite → SuiteX", &measured.to_suitex_stages),
         limit("SuiteX → NetSuite", &measured.to_netsuite_stages),
     ]

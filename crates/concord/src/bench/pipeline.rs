@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::ceilings::{self, Ceiling};
 use super::feed::Feed;
 use super::pace::Pace;
-use super::report::{Figure, Report, Target, rounded};
+use super::report::{Figure, Report, Rows, Target, rounded};
 use super::stand::{Stand, Tools};
 use super::usage::{Snapshot, Used};
 use super::{Pipeline, Surroundings, seed, statements};
@@ -96,7 +96,7 @@ struct Measured {
     counts: Counts,
     checked: Checked,
     wal_bytes: f64,
-    statements: Option<Value>,
+    statements: Option<Rows>,
 }
 
 /// What happened in the interval, by the database.
@@ -144,7 +144,7 @@ impl Run {
     }
 
     /// One round to warm up, then the interval: what was used, its ends, the bytes of log it wrote.
-    async fn interval(&self, pace: &Pace) -> Result<(Used, (Timestamp, Timestamp), f64, Option<Value>)> {
+    async fn interval(&self, pace: &Pace) -> Result<(Used, (Timestamp, Timestamp), f64, Option<Rows>)> {
         let round = u64::from(self.asked.records);
         pace.reached(round).await?;
         if self.asked.statements {
@@ -265,8 +265,12 @@ fn report(asked: &Pipeline, stand: &Stand, transaction: &Ceiling, bus: &Ceiling,
         Figure::new("machine_busy", "processors of the machine busy", used.machine_busy * 100.0, "%"),
     ];
     let ceilings: Vec<Value> = transaction.variants.iter().chain(&bus.variants).cloned().collect();
-    let mut tables = vec![("processes", used.to_json(Some(counts.folds))), ("ceilings", Value::from(ceilings))];
-    tables.extend(statements.map(|rows| ("statements", rows)));
+    let mut tables = vec![
+        used.table(Some(counts.folds)),
+        Rows { title: "ceilings", columns: &["variant", "events_per_s"], rows: ceilings },
+    ];
+    tables.extend(statements);
+    let disturbed = used.disturbed();
     let coalesced = checked.published.saturating_sub(checked.folds);
     Report {
         bench: "pipeline",
@@ -281,16 +285,19 @@ fn report(asked: &Pipeline, stand: &Stand, transaction: &Ceiling, bus: &Ceiling,
         }),
         figures,
         tables,
-        notes: vec![
-            format!(
-                "{} events were published in all; every one is in the log and applied; {coalesced} were folded together with \
-                 another and not counted.",
-                checked.published
-            ),
-            "Running: Postgres, the bus, merge-service. Not running: the writers and NetSuite, so doorbells wait on the bus; \
-             ingest and outbox-relay, since the bench publishes on events.raw itself."
-                .to_owned(),
-        ],
+        notes: disturbed
+            .into_iter()
+            .chain([
+                format!(
+                    "{} events were published in all; every one is in the log and applied; {coalesced} were folded together \
+                     with another and not counted.",
+                    checked.published
+                ),
+                "Running: Postgres, the bus, merge-service. Not running: the writers and NetSuite, so doorbells wait on the \
+                 bus; ingest and outbox-relay, since the bench publishes on events.raw itself."
+                    .to_owned(),
+            ])
+            .collect(),
     }
 }
 

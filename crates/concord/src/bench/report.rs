@@ -13,10 +13,21 @@ pub struct Report {
     pub settings: Value,
     /// The figures: name, value, and what it is held against.
     pub figures: Vec<Figure>,
-    /// Further tables: title and rows, each an object with the same members.
-    pub tables: Vec<(&'static str, Value)>,
+    /// Further tables.
+    pub tables: Vec<Rows>,
     /// Sentences a reader needs.
     pub notes: Vec<String>,
+}
+
+/// A table beside the figures.
+#[derive(Debug)]
+pub struct Rows {
+    /// What it shows; its name in JSON.
+    pub title: &'static str,
+    /// Members of the rows, in the order of their columns.
+    pub columns: &'static [&'static str],
+    /// The rows, each an object.
+    pub rows: Vec<Value>,
 }
 
 /// One figure.
@@ -80,7 +91,7 @@ impl Report {
             let told = json!({ "value": rounded(figure.value, 3), "unit": figure.unit, "target": target, "met": figure.met() });
             (figure.name.to_owned(), told)
         });
-        let tables = self.tables.iter().map(|(title, rows)| ((*title).to_owned(), rows.clone()));
+        let tables = self.tables.iter().map(|table| (table.title.to_owned(), Value::from(table.rows.clone())));
         json!({
             "bench": self.bench,
             "machine": super::machine::describe(),
@@ -112,8 +123,8 @@ impl Report {
         }
         align_right(&mut table, 1);
         text += &format!("{table}\n");
-        for (title, rows) in &self.tables {
-            text += &format!("\n{title}\n{}\n", of_rows(rows));
+        for table in &self.tables {
+            text += &format!("\n{}\n{}\n", table.title, of_rows(table));
         }
         for note in &self.notes {
             text += &format!("\n{note}");
@@ -146,19 +157,16 @@ fn align_right(table: &mut Table, column: usize) {
     }
 }
 
-fn of_rows(rows: &Value) -> Table {
+fn of_rows(Rows { columns, rows, .. }: &Rows) -> Table {
     let mut table = fresh();
-    let rows: Vec<_> = rows.as_array().into_iter().flatten().filter_map(Value::as_object).collect();
-    let Some(first) = rows.first() else { return table };
     // Columns in which nobody has anything to say are left out.
-    let columns: Vec<&String> =
-        first.keys().filter(|column| rows.iter().any(|row| row.get(*column).is_some_and(|v| !v.is_null()))).collect();
+    let columns: Vec<&&str> = columns.iter().filter(|column| rows.iter().any(|row| !row[**column].is_null())).collect();
     table.set_header(columns.iter().map(|column| column.replace('_', " ")));
-    for row in &rows {
-        table.add_row(columns.iter().map(|column| row.get(*column).map_or_else(String::new, plain)));
+    for row in rows {
+        table.add_row(columns.iter().map(|column| plain(&row[**column])));
     }
     for (place, column) in columns.iter().enumerate() {
-        if rows.iter().any(|row| row.get(*column).is_some_and(Value::is_number)) {
+        if rows.iter().any(|row| row[**column].is_number()) {
             align_right(&mut table, place);
         }
     }
@@ -211,7 +219,11 @@ mod tests {
                 Figure::new("e", "share of the ceiling", 0.3, "").held_to(Target::AtLeast(0.5)),
                 Figure::new("cpu", "cost of one", 90.0, "µs").held_to(Target::AtMost(150.0)),
             ],
-            tables: vec![("processes", json!([{ "name": "x", "cores": 1.5, "empty": null }]))],
+            tables: vec![Rows {
+                title: "processes",
+                columns: &["name", "cores", "empty"],
+                rows: vec![json!({ "name": "x", "cores": 1.5, "empty": null })],
+            }],
             notes: Vec::new(),
         };
         let json = report.to_json();

@@ -5,10 +5,15 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use serde_json::json;
+
+use super::report::{Rows, rounded};
 
 /// Length of the kernel's unit of processor time as `/proc` shows it: a hundredth of a second wherever Linux runs today.
 const TICK: Duration = Duration::from_millis(10);
+
+/// Others may use so much of the machine before a measurement is called disturbed.
+const QUIET: f64 = 0.05;
 
 /// Names of the world around Concord; every other child is one of its services.
 const POSTGRES: &str = "postgres";
@@ -128,6 +133,8 @@ pub struct Used {
     pub own: Duration,
     /// Share of the machine's processors that was busy, 0 to 1.
     pub machine_busy: f64,
+    /// Share of the machine's processors that others than we and our children used, 0 to 1.
+    pub others_busy: f64,
 }
 
 impl Used {
@@ -147,12 +154,16 @@ impl Used {
             bail!("{} died during the measurement", gone.name);
         }
         processes.sort_by(|a, b| (b.cpu, &a.name).cmp(&(a.cpu, &b.name)));
-        let all = after.all_ticks.saturating_sub(before.all_ticks).max(1);
+        let own = after.own.saturating_sub(before.own);
+        let all = in_time(after.all_ticks.saturating_sub(before.all_ticks).max(1)).as_secs_f64();
+        let busy = in_time(after.busy_ticks.saturating_sub(before.busy_ticks));
+        let ours = processes.iter().fold(own, |sum: Duration, process| sum + process.cpu);
         Ok(Self {
             wall: after.at.duration_since(before.at),
             processes,
-            own: after.own.saturating_sub(before.own),
-            machine_busy: after.busy_ticks.saturating_sub(before.busy_ticks) as f64 / all as f64,
+            own,
+            machine_busy: busy.as_secs_f64() / all,
+            others_busy: busy.saturating_sub(ours).as_secs_f64() / all,
         })
     }
 
@@ -175,14 +186,25 @@ impl Used {
         self.processes.iter().filter(|process| ![POSTGRES, EMULATOR, SIMULATOR].contains(&process.name.as_str()))
     }
 
+    /// A sentence when others took so much of the machine that the figures tell less than it can do.
+    pub fn disturbed(&self) -> Option<String> {
+        let share = (self.others_busy * 100.0).round();
+        (self.others_busy > QUIET).then(|| {
+            format!(
+                "DISTURBED: other programs used {share} % of the processors meanwhile; rates are lower and waits longer \
+                 than on a quiet machine."
+            )
+        })
+    }
+
     /// By process: cores used and memory; `events` adds the cost of one in microseconds.
-    pub fn to_json(&self, events: Option<u64>) -> Value {
-        let per_event =
-            |cpu: Duration| events.map(|n| super::report::rounded(cpu.as_secs_f64() * 1e6 / n.max(1) as f64, 1));
+    pub fn table(&self, events: Option<u64>) -> Rows {
+        let per_event = |cpu: Duration| events.map(|n| rounded(cpu.as_secs_f64() * 1e6 / n.max(1) as f64, 1));
+        let cores = |cpu: Duration| rounded(cpu.as_secs_f64() / self.wall.as_secs_f64(), 3);
         let rows = self.processes.iter().map(|process| {
             json!({
                 "name": process.name,
-                "cores": super::report::rounded(process.cpu.as_secs_f64() / self.wall.as_secs_f64(), 3),
+                "cores": cores(process.cpu),
                 "cpu_us_per_event": per_event(process.cpu),
                 "resident_mib": process.resident_kib / 1024,
                 "peak_mib": process.peak_kib / 1024,
@@ -190,10 +212,11 @@ impl Used {
         });
         let own = json!({
             "name": "bench (load and watching)",
-            "cores": super::report::rounded(self.own.as_secs_f64() / self.wall.as_secs_f64(), 3),
+            "cores": cores(self.own),
             "cpu_us_per_event": per_event(self.own),
         });
-        rows.chain([own]).collect()
+        let columns = &["name", "cores", "cpu_us_per_event", "resident_mib", "peak_mib"];
+        Rows { title: "processes", columns, rows: rows.chain([own]).collect() }
     }
 }
 

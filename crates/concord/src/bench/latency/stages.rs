@@ -2,11 +2,9 @@
 
 use anyhow::{Context, Result};
 use jiff_sqlx::ToSqlx;
-use model::Timestamp;
+use model::{Side, Timestamp};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-
-use crate::sides::Side;
 
 /// One stage: percentiles over the edits of the interval, in milliseconds.
 #[derive(Debug, Clone)]

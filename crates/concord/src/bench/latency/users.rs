@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use model::Side;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
-use crate::sides::{Edit, Side, Sides};
+use crate::sides::{Edit, Sides};
 
 /// Edits under way at once on one side; more would be a queue of ours, not of the systems'.
 const AT_ONCE: usize = 6;
