@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+pub use model::Side;
 use reqwest::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -18,33 +19,6 @@ pub mod agreement;
 /// Connections to one database: a handful of users at once.
 const CONNECTIONS: u32 = 6;
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
-
-/// One of the two sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The application.
-    Suitex,
-    /// NetSuite.
-    Netsuite,
-}
-
-impl Side {
-    /// The word in Concord's tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Suitex => "suitex",
-            Self::Netsuite => "netsuite",
-        }
-    }
-
-    /// The one across.
-    pub fn other(self) -> Self {
-        match self {
-            Self::Suitex => Self::Netsuite,
-            Self::Netsuite => Self::Suitex,
-        }
-    }
-}
 
 /// An account with both sides in reach.
 #[derive(Debug, Clone)]

@@ -6,12 +6,13 @@ use anyhow::{Context, Result, bail, ensure};
 use comfy_table::{ContentArrangement, Table, presets};
 use futures::FutureExt;
 use futures::future::{BoxFuture, try_join_all};
+use model::Side;
 use serde_json::{Value, json};
 
 use super::manifest::Manifest;
 use crate::say::say;
 use crate::sides::agreement::{Ids, Record, from_netsuite, from_suitex, links};
-use crate::sides::{Edit, Side, Sides};
+use crate::sides::{Edit, Sides};
 
 /// Longest wait for both sides to agree (the promise is a minute end to end).
 const AGREE_WITHIN: Duration = Duration::from_secs(60);

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use model::Side;
 use serde_json::json;
 
 use super::manifest::Manifest;
@@ -57,7 +58,7 @@ async fn act(sides: &Sides, chance: &mut fastrand::Rng) -> Result<()> {
         .await?;
         anyhow::Ok(())
     };
-    let netsuite_id = sides.counterpart("customer", crate::sides::Side::Suitex, &id.to_string()).await?;
+    let netsuite_id = sides.counterpart("customer", Side::Suitex, &id.to_string()).await?;
     let limit = chance.u32(1..500) * 100;
     let in_netsuite = async {
         let Some(netsuite_id) = &netsuite_id else { return Ok(()) };

@@ -5,10 +5,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
+use model::Side;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
-use super::{Side, Sides};
+use super::Sides;
 
 /// What a value is made of, for the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
