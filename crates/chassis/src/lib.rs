@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod bus;
 pub mod duty;
+pub mod gate;
 pub mod health;
 pub mod policy;
 pub mod problem;

@@ -22,6 +22,7 @@ pub(crate) fn problem(status: StatusCode, code: &'static str) -> Problem {
         "not_found" => "There is nothing here",
         "method_not_allowed" => "This address takes other methods",
         "bad_request" => "The request cannot be read",
+        "too_large" => "The request is too large",
         "conflict_moved" => "The values have moved since you saw them",
         "conflict_closed" => "The conflict is not open any more",
         "locked_by_conflict" => "The lock belongs to an open conflict",
@@ -41,6 +42,21 @@ pub(crate) fn bad(detail: impl Into<String>) -> Problem {
 pub(crate) fn store_failed(error: &StoreError) -> Problem {
     tracing::error!(%error, "a request could not be answered: {error}");
     problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable").retry_after(2)
+}
+
+/// Refusals of the framework itself (a path or query that cannot be read, a body too large) as problems like any other.
+pub(crate) async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let told = response.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    if told || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let code = match status {
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => "bad_request",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        _ => "failed",
+    };
+    problem(status, code).into_response()
 }
 
 /// Who asks, with at least this role. Taken before body and lookup, so a stranger learns nothing.

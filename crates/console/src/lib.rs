@@ -43,24 +43,14 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
         ids: parts.ids.clone(),
         settings: config.limits,
     };
-    introduce_accounts(&parts).await;
+    // Where an account is known it can be suspended; the gate itself is the writers' business.
+    if chassis::gate::Gate::open(&parts).await.is_none() {
+        return Ok(());
+    }
     let console = Console { pool: parts.pool.clone(), engine, tokens: config.tokens, parts: parts.clone() };
     parts.routes.mount(router(Arc::new(console)));
     tokio::join!(parts.relay(), parts.shutdown.cancelled());
     Ok(())
-}
-
-/// The accounts of the file become known to the database, where they can be suspended; waits for the database.
-async fn introduce_accounts(parts: &Parts) {
-    let accounts: Vec<_> =
-        parts.accounts.iter().map(|a| (a.id.clone(), a.suspended, a.netsuite.concurrency_limit)).collect();
-    while let Err(error) = store::accounts::introduce(&parts.pool, &accounts).await {
-        tracing::warn!(%error, "the accounts cannot be made known yet: {error}");
-        let pause = tokio::time::sleep(std::time::Duration::from_secs(1));
-        if parts.shutdown.run_until_cancelled(pause).await.is_none() {
-            return;
-        }
-    }
 }
 
 /// The API of contracts §6, as far as it is built: see the README.
@@ -83,5 +73,6 @@ fn router(console: Arc<Console>) -> Router {
         .route("/api/v1/accounts/{account}", axum::routing::patch(writes::account))
         .method_not_allowed_fallback(async || problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"))
         .fallback(async || problem(StatusCode::NOT_FOUND, "not_found"))
+        .layer(axum::middleware::map_response(answer::as_problem))
         .with_state(console)
 }

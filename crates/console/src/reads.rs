@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 use model::{AccountId, RecordType, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use store::listing::{self, EventFilter, MAX_PAGE, Page};
+use store::listing::{self, Cursor, EventFilter, MAX_PAGE, Page};
 use uuid::Uuid;
 
 use crate::Console;
@@ -39,13 +39,18 @@ pub(crate) struct Filter {
     record: Option<String>,
     disposition: Option<String>,
     status: Option<String>,
-    cursor: Option<i64>,
+    cursor: Option<String>,
     limit: Option<i64>,
 }
 
 impl Filter {
     fn account(&self) -> Result<Option<AccountId>, Problem> {
         self.account.as_deref().map(AccountId::parse).transpose().map_err(|error| bad(error.to_string()))
+    }
+
+    fn cursor(&self) -> Result<Option<Cursor>, Problem> {
+        let read = |text: &str| Cursor::parse(text).ok_or_else(|| bad("cursor must be the next_cursor of an earlier answer"));
+        self.cursor.as_deref().map(read).transpose()
     }
 
     fn limit(&self) -> Result<i64, Problem> {
@@ -57,7 +62,7 @@ impl Filter {
 }
 
 fn listed(page: Page) -> Answer {
-    Ok(Json(json!({ "items": page.items, "next_cursor": page.next_cursor })).into_response())
+    Ok(Json(json!({ "items": page.items, "next_cursor": page.next_cursor.map(|cursor| cursor.to_string()) })).into_response())
 }
 
 pub(crate) async fn state(
@@ -113,14 +118,14 @@ pub(crate) async fn events(_: Viewer, State(console): State<Arc<Console>>, Query
         record: filter.record.clone(),
         disposition: filter.disposition.clone(),
     };
-    let page = listing::events(&console.pool, &wanted, filter.cursor, filter.limit()?).await;
+    let page = listing::events(&console.pool, &wanted, filter.cursor()?, filter.limit()?).await;
     listed(page.map_err(|error| store_failed(&error))?)
 }
 
 pub(crate) async fn conflicts(_: Viewer, State(console): State<Arc<Console>>, Query(filter): Query<Filter>) -> Answer {
     let account = filter.account()?;
     let page =
-        listing::conflicts(&console.pool, account.as_ref(), filter.status.as_deref(), filter.cursor, filter.limit()?).await;
+        listing::conflicts(&console.pool, account.as_ref(), filter.status.as_deref(), filter.cursor()?, filter.limit()?).await;
     listed(page.map_err(|error| store_failed(&error))?)
 }
 
@@ -133,14 +138,14 @@ pub(crate) async fn conflict(_: Viewer, State(console): State<Arc<Console>>, Pat
 
 pub(crate) async fn locks(_: Operator, State(console): State<Arc<Console>>, Query(filter): Query<Filter>) -> Answer {
     let account = filter.account()?;
-    let page = listing::locks(&console.pool, account.as_ref(), filter.cursor, filter.limit()?).await;
+    let page = listing::locks(&console.pool, account.as_ref(), filter.cursor()?, filter.limit()?).await;
     listed(page.map_err(|error| store_failed(&error))?)
 }
 
 pub(crate) async fn errors(_: Operator, State(console): State<Arc<Console>>, Query(filter): Query<Filter>) -> Answer {
     let account = filter.account()?;
     let page =
-        listing::errors(&console.pool, account.as_ref(), filter.status.as_deref(), filter.cursor, filter.limit()?).await;
+        listing::errors(&console.pool, account.as_ref(), filter.status.as_deref(), filter.cursor()?, filter.limit()?).await;
     listed(page.map_err(|error| store_failed(&error))?)
 }
 

@@ -66,6 +66,7 @@ pub(crate) async fn resolve(
     let found = listing::conflict(&console.pool, id).await.map_err(|error| store_failed(&error))?;
     let Some((record, row)) = found else { return Err(problem(StatusCode::NOT_FOUND, "not_found")) };
     let choice = choose(&console, &record, &row, &request)?;
+    let wanted = decided(&row, &choice).map_err(|_| problem(StatusCode::INTERNAL_SERVER_ERROR, "failed"))?;
     let asked = ResolveRequest {
         record: record.clone(),
         conflict_id: id,
@@ -77,7 +78,7 @@ pub(crate) async fn resolve(
     match steps::resolve(&console.engine.core(), &asked).await {
         Ok(version) => Ok(Json(json!({ "conflict_id": id, "status": "resolved", "version": version })).into_response()),
         Err(ResolveError::Step(error)) => Err(step_failed(&error)),
-        Err(ResolveError::NotOpen) => already(&console, id, &row).await,
+        Err(ResolveError::NotOpen) => already(&console, id, request.rev, &wanted).await,
         Err(ResolveError::Moved(_)) => {
             let context = conflict_context(&console.pool, id).await.map_err(|error| store_failed(&error))?;
             Err(problem(StatusCode::CONFLICT, "conflict_moved").with("context", context.unwrap_or_default()))
@@ -85,12 +86,25 @@ pub(crate) async fn resolve(
     }
 }
 
-/// A decision repeated with the revision that was decided is answered as it was the first time (K12).
-async fn already(console: &Console, id: Uuid, row: &Value) -> Answer {
-    let context = conflict_context(&console.pool, id).await.map_err(|error| store_failed(&error))?.unwrap_or_default();
-    if row["status"] == "resolved" && row["resolution"]["rev"] == context["rev"] {
+/// The values that would stand, as the decision is stored; null = the record would be deleted.
+fn decided(row: &Value, choice: &Choice) -> serde_json::Result<Value> {
+    match choice {
+        Choice::Accept(Side::Suitex) => Ok(row["our_changes"].clone()),
+        Choice::Accept(Side::Netsuite) => Ok(row["remote_snapshot"].clone()),
+        Choice::Values(values) => serde_json::to_value(values),
+    }
+}
+
+/// The same decision sent again is answered as it was the first time (K12). Another decision about values that are
+/// decided already is told so: whoever sent it must not believe that it stands.
+async fn already(console: &Console, id: Uuid, rev: u32, wanted: &Value) -> Answer {
+    let found = listing::conflict(&console.pool, id).await.map_err(|error| store_failed(&error))?;
+    let row = found.map(|(_, row)| row).unwrap_or_default();
+    let made = &row["resolution"];
+    if row["status"] == "resolved" && made["rev"] == rev && made["values"] == *wanted {
         return Ok(Json(json!({ "conflict_id": id, "status": "resolved" })).into_response());
     }
+    let context = conflict_context(&console.pool, id).await.map_err(|error| store_failed(&error))?.unwrap_or_default();
     Err(problem(StatusCode::CONFLICT, "conflict_closed").with("context", context))
 }
 

@@ -89,12 +89,17 @@ impl Queue {
         if message.attributes.contains_key("target") {
             return Ok(id.parse().ok().map(|rid| RecordRef { account, record_type, rid: Rid(rid) }));
         }
-        let side = message.attributes.get("source").and_then(|word| Source::parse(word)).and_then(Source::side);
-        let (Some(side), Ok(native_id)) = (side.or(Some(Side::Netsuite)), NativeId::parse(id)) else { return Ok(None) };
+        let (Some(side), Ok(native_id)) = (side(message), NativeId::parse(id)) else { return Ok(None) };
         let wanted = [(record_type.clone(), native_id)];
         let found = self.engine.records.lookup(&account, side, &wanted).await?;
         Ok(found.into_values().next().map(|rid| RecordRef { account, record_type, rid }))
     }
+}
+
+/// The side the message's record id belongs to; `None` where it does not say: a guess might lock a stranger.
+fn side(message: &Message) -> Option<Side> {
+    let word = |name| message.attributes.get(name).map(String::as_str);
+    word("source").and_then(Source::parse)?.side().or_else(|| word("side").and_then(Side::parse))
 }
 
 /// What the message says of itself. Never fails: a dead letter that could not be stored would be lost.

@@ -100,9 +100,6 @@ impl Relay {
         let messages = self.messages(&events, headers)?;
         sender.share.take(events.len()).map_err(Refusal::OverShare)?;
         let ids = self.publish(account, messages).await?;
-        for event in &events {
-            metrics::counter!("concord_events_ingested_total", "source" => event.source.as_str()).increment(1);
-        }
         let accepted =
             |(event, id): (&ChangeEvent, MessageId)| Accepted { event_id: event.event_id, message_id: id.to_string() };
         Ok(events.iter().zip(ids).map(accepted).collect())

@@ -1,5 +1,6 @@
 //! What merge-service can be told.
 
+use chassis::accounts::Accounts;
 use chassis::settings::{SettingError, Settings};
 use model::limits::Limits;
 
@@ -17,11 +18,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the settings.
+    /// Reads the settings, and the accounts far enough to know that their NetSuite can be called.
     ///
     /// # Errors
     /// The first one that is wrong, by name.
     pub fn from_settings(settings: &Settings) -> Result<Self, SettingError> {
+        Accounts::check(settings, |account| netsuite::check(&account.into()))?;
         Ok(Self {
             limits: chassis::sync::limits(settings, "merge-service")?,
             batch: settings.number("MERGE_BATCH", 500, 1..=5_000)?,

@@ -31,7 +31,9 @@ impl Duty for Merging {
         count("applied", done.applied);
         count("settled", done.settled - done.applied);
         count("unreadable", done.unreadable);
-        metrics::counter!("concord_conflicts_total", "policy" => "any").increment(done.conflicts as u64);
+        for (policy, n) in done.clashes {
+            metrics::counter!("concord_conflicts_total", "policy" => policy).increment(n as u64);
+        }
         Ok(Turn { worked: true, next_due: None })
     }
 }

@@ -2,6 +2,7 @@
 
 mod config;
 mod duty;
+mod gauges;
 mod intake;
 
 use std::sync::Arc;
@@ -45,9 +46,10 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
         let (parts, wake) = (parts.clone(), waker.handle());
         async move { chassis::duty::run(&parts, &format!("merge loop {number}"), wake, duty).await }
     });
-    let (worked, (), _) = tokio::join!(
+    let (worked, (), (), _) = tokio::join!(
         parts.work(parts.core.topics.merge_service(), handler, limits),
         parts.relay(),
+        gauges::run(&parts, &accounts),
         futures::future::join_all(duties),
     );
     worked

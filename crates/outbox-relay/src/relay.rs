@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::Parts;
-use chassis::bus::{Message, lane};
+use chassis::bus::{MAX_ATTRIBUTE_VALUE_BYTES, Message, PublishError, lane};
 use chassis::duty::{Duty, Turn, Waker};
 use model::spec::World;
-use model::{AccountId, ErrorClass, Failure, record_key};
+use model::{AccountId, ErrorClass, Failure, Source, record_key};
 use sqlx::PgPool;
 use suitex::capture::{self, OutboxRow};
 
@@ -90,59 +90,84 @@ impl Relay {
 
     /// Publishes in order and marks what the broker took. Answers whether anything moved.
     async fn publish(&self, rows: &[OutboxRow], leaving: Vec<Leaving>) -> anyhow::Result<bool> {
-        let (mut messages, mut sent_ids, mut done, mut aside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut messages, mut sent, mut done, mut aside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (row, leaving) in rows.iter().zip(leaving) {
             match leaving {
                 Leaving::Event(message) => {
                     messages.push(*message);
-                    sent_ids.push(row.id);
+                    sent.push(row);
                 }
                 Leaving::Unmapped => aside.push((row.id, "record type is not synced".to_owned())),
-                Leaving::Refused(failure) => {
-                    self.report(row, &failure).await?;
-                    aside.push((row.id, failure.reason));
-                }
+                Leaving::Refused(failure) => aside.push(self.refuse(row, failure).await?),
             }
         }
         let topic = self.parts.core.topics.raw.clone();
-        let mut refused = None;
-        for (id, outcome) in sent_ids.into_iter().zip(self.parts.bus.publish(&topic, messages).await) {
+        let mut unpublished = None;
+        for (row, outcome) in sent.into_iter().zip(self.parts.bus.publish(&topic, messages).await) {
             match outcome {
-                Ok(_) => done.push(id),
-                Err(error) => refused = Some(error),
+                Ok(_) => done.push(row.id),
+                // The broker will never take it: what waits behind it in its lane must not wait for ever.
+                Err(PublishError::Refused { reason }) => {
+                    aside.push(self.refuse(row, Failure::new(ErrorClass::Validation, "refused_by_bus", reason)).await?);
+                }
+                // Held back behind one that failed: that one tells why.
+                Err(PublishError::Paused) => {}
+                Err(error @ (PublishError::Unavailable(_) | PublishError::Closed)) => unpublished = Some(error),
             }
         }
         capture::mark_published(&self.tenant, &done).await?;
         capture::set_aside(&self.tenant, &aside).await?;
-        match refused {
+        match unpublished {
             Some(error) => Err(anyhow::Error::new(error).context("the broker did not take every event; they stay in the outbox")),
             None => Ok(!done.is_empty() || !aside.is_empty()),
         }
     }
 
-    /// A row that can never become an event goes where a person sees it.
-    async fn report(&self, row: &OutboxRow, failure: &Failure) -> anyhow::Result<()> {
+    /// Tells a person of a row that can never become an event; answers it with the note it is set aside with.
+    async fn refuse(&self, row: &OutboxRow, failure: Failure) -> anyhow::Result<(i64, String)> {
+        for outcome in self.parts.bus.publish(&self.parts.core.topics.error, vec![self.report(row, &failure)?]).await {
+            outcome?;
+        }
+        Ok((row.id, failure.reason))
+    }
+
+    /// The message of `events.error`. Its payload is the event without its values: published again it is a doorbell like
+    /// any other, and what is true is read from the tenant.
+    fn report(&self, row: &OutboxRow, failure: &Failure) -> anyhow::Result<Message> {
         let key = format!("{}|{}|{}", self.account, row.record_type, row.record_id);
+        let payload = serde_json::json!({
+            "eventId": row.event_id,
+            "accountId": self.account.as_str(),
+            "recordType": row.record_type,
+            "recordId": row.record_id,
+            "eventType": row.operation.as_str(),
+            "source": Source::Suitex.as_str(),
+            "timestamp": row.occurred_at.to_string(),
+            "changes": {},
+        });
         let attributes = [
             ("event_id", row.event_id.to_string()),
             ("account_id", self.account.to_string()),
             ("record_type", row.record_type.clone()),
             ("record_id", row.record_id.clone()),
-            ("source", "suitex".to_owned()),
+            ("record_key", key.clone()),
+            ("source", Source::Suitex.as_str().to_owned()),
+            (model::wire::CONTENT_TYPE, model::wire::JSON.to_owned()),
             ("error_class", ErrorClass::Validation.as_str().to_owned()),
             ("reason", failure.reason.clone()),
             ("reason_code", failure.code.to_owned()),
             ("attempts", "1".to_owned()),
             ("first_failed_at", self.parts.clock.now().to_string()),
         ];
-        let message = Message {
-            data: serde_json::to_vec(&row.changes)?.into(),
-            attributes: attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            ordering_key: Some(lane(&key, self.parts.core.topics.lanes)),
-        };
-        for outcome in self.parts.bus.publish(&self.parts.core.topics.error, vec![message]).await {
-            outcome?;
-        }
-        Ok(())
+        Ok(Message {
+            data: serde_json::to_vec(&payload)?.into(),
+            // A record id of any length may stand in an outbox; an attribute may not.
+            attributes: attributes.into_iter().map(|(name, value)| (name.to_owned(), storable(&value))).collect(),
+            ordering_key: Some(lane(&storable(&key), self.parts.core.topics.lanes)),
+        })
     }
+}
+
+fn storable(value: &str) -> String {
+    value[..value.floor_char_boundary(MAX_ATTRIBUTE_VALUE_BYTES.min(value.len()))].to_owned()
 }

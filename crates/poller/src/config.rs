@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chassis::accounts::Accounts;
 use chassis::settings::{SettingError, Settings};
 use model::limits::Limits;
 
@@ -22,11 +23,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the settings.
+    /// Reads the settings, and the accounts far enough to know that their NetSuite can be called.
     ///
     /// # Errors
     /// The first one that is wrong, by name.
     pub fn from_settings(settings: &Settings) -> Result<Self, SettingError> {
+        Accounts::check(settings, |account| netsuite::check(&account.into()))?;
         Ok(Self {
             limits: chassis::sync::limits(settings, "poller")?,
             interval: settings.seconds("POLL_INTERVAL_SECONDS", Duration::from_secs(30), 0.1..=86_400.0)?,

@@ -16,6 +16,7 @@ pub mod outbox;
 mod pg_records;
 pub mod records;
 pub mod slots;
+pub mod waiting;
 pub mod watermark;
 
 pub use connect::{connect, migrate};

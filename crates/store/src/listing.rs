@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use model::{AccountId, RecordRef, RecordType, Rid, Timestamp};
+use model::{AccountId, RecordRef, RecordType, Rid};
 use serde_json::Value;
 use sqlx::{PgPool, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use crate::StoreError;
-use crate::instant::Instant;
+
+mod record;
+
+pub use record::{blame, state, timeline, version_at, versions_up_to};
 
 /// Most rows of one page.
 pub const MAX_PAGE: i64 = 500;
@@ -19,7 +22,30 @@ pub struct Page {
     /// Rows.
     pub items: Vec<Value>,
     /// Where the next page begins; `None` on the last one.
-    pub next_cursor: Option<i64>,
+    pub next_cursor: Option<Cursor>,
+}
+
+/// The last row of a page: its instant, and its id where several share one. As text `MICROSECONDS.ID`; opaque to callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// Microseconds since 1970.
+    at: i64,
+    /// The row's id.
+    id: Uuid,
+}
+
+impl Cursor {
+    /// Reads the text of a cursor.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (at, id) = text.split_once('.')?;
+        Some(Self { at: at.parse().ok()?, id: id.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.at, self.id.simple())
+    }
 }
 
 /// Which events.
@@ -35,32 +61,53 @@ pub struct EventFilter {
     pub disposition: Option<String>,
 }
 
-/// Runs a query whose first column is the cursor (bigint) and whose second is the row (jsonb).
-async fn page(pool: &PgPool, mut query: QueryBuilder<Postgres>, limit: i64, what: &'static str) -> Result<Page, StoreError> {
-    query.push(" limit ").push_bind(limit + 1);
-    let rows = query.build().fetch_all(pool).await.map_err(StoreError::database(what))?;
-    let full = rows.len() as i64 > limit;
-    let mut items = Vec::with_capacity(rows.len());
-    let mut last = None;
-    for row in rows.iter().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
-        last = Some(row.try_get::<i64, _>(0).map_err(StoreError::database(what))?);
-        items.push(row.try_get::<Value, _>(1).map_err(StoreError::database(what))?);
-    }
-    Ok(Page { items, next_cursor: last.filter(|_| full) })
+/// Where rows of one listing stand in time: a batch is stored in one instant, so the id leads on inside it.
+struct Order {
+    at: &'static str,
+    id: &'static str,
 }
 
-/// Microseconds since 1970 of a column, as a cursor.
-fn micros(column: &str) -> String {
-    format!("(extract(epoch from {column}) * 1000000)::bigint")
+impl Order {
+    /// Begins a query of rows (a jsonb expression) of a table under this order.
+    fn select(&self, row: &str, from: &str) -> QueryBuilder<Postgres> {
+        let Self { at, id } = self;
+        QueryBuilder::new(format!("select (extract(epoch from {at}) * 1000000)::bigint, {id}, {row} from {from}"))
+    }
+
+    /// Runs it from the cursor on.
+    async fn page(
+        &self,
+        pool: &PgPool,
+        mut query: QueryBuilder<Postgres>,
+        cursor: Option<Cursor>,
+        limit: i64,
+        what: &'static str,
+    ) -> Result<Page, StoreError> {
+        let Self { at, id } = self;
+        if let Some(cursor) = cursor {
+            query.push(format!(" and ({at}, {id}) < (timestamptz 'epoch' + interval '1 microsecond' * "));
+            query.push_bind(cursor.at).push(", ").push_bind(cursor.id).push(")");
+        }
+        query.push(format!(" order by {at} desc, {id} desc limit ")).push_bind(limit + 1);
+        let rows = query.build().fetch_all(pool).await.map_err(StoreError::database(what))?;
+        let full = rows.len() as i64 > limit;
+        let (mut items, mut last) = (Vec::with_capacity(rows.len()), None);
+        for row in rows.iter().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+            let at = row.try_get(0).map_err(StoreError::database(what))?;
+            last = Some(Cursor { at, id: row.try_get(1).map_err(StoreError::database(what))? });
+            items.push(row.try_get::<Value, _>(2).map_err(StoreError::database(what))?);
+        }
+        Ok(Page { items, next_cursor: last.filter(|_| full) })
+    }
 }
 
 /// The immutable log, newest first.
 ///
 /// # Errors
 /// The database.
-pub async fn events(pool: &PgPool, filter: &EventFilter, cursor: Option<i64>, limit: i64) -> Result<Page, StoreError> {
-    let at = micros("e.received_at");
-    let mut query = QueryBuilder::new(format!("select {at}, to_jsonb(e) - 'id' - 'timestamp' from sync.events e where true"));
+pub async fn events(pool: &PgPool, filter: &EventFilter, cursor: Option<Cursor>, limit: i64) -> Result<Page, StoreError> {
+    let order = Order { at: "e.received_at", id: "e.event_id" };
+    let mut query = order.select("to_jsonb(e) - 'id' - 'timestamp'", "sync.events e where true");
     if let Some(account) = &filter.account {
         query.push(" and e.account_id = ").push_bind(account.as_str().to_owned());
     }
@@ -85,11 +132,7 @@ pub async fn events(pool: &PgPool, filter: &EventFilter, cursor: Option<i64>, li
         }
         None => {}
     }
-    if let Some(cursor) = cursor {
-        query.push(format!(" and {at} < ")).push_bind(cursor);
-    }
-    query.push(" order by e.received_at desc, e.event_id desc");
-    page(pool, query, limit, "list events").await
+    order.page(pool, query, cursor, limit, "list events").await
 }
 
 /// Conflicts, newest first.
@@ -100,22 +143,18 @@ pub async fn conflicts(
     pool: &PgPool,
     account: Option<&AccountId>,
     status: Option<&str>,
-    cursor: Option<i64>,
+    cursor: Option<Cursor>,
     limit: i64,
 ) -> Result<Page, StoreError> {
-    let at = micros("c.created_ts");
-    let mut query = QueryBuilder::new(format!("select {at}, to_jsonb(c) from sync.conflicts c where true"));
+    let order = Order { at: "c.created_ts", id: "c.conflict_id" };
+    let mut query = order.select("to_jsonb(c)", "sync.conflicts c where true");
     if let Some(account) = account {
         query.push(" and c.account_id = ").push_bind(account.as_str().to_owned());
     }
     if let Some(status) = status {
         query.push(" and c.status = ").push_bind(status.to_owned());
     }
-    if let Some(cursor) = cursor {
-        query.push(format!(" and {at} < ")).push_bind(cursor);
-    }
-    query.push(" order by c.created_ts desc, c.conflict_id desc");
-    page(pool, query, limit, "list conflicts").await
+    order.page(pool, query, cursor, limit, "list conflicts").await
 }
 
 /// One conflict's row and its record.
@@ -149,18 +188,13 @@ pub async fn conflict(pool: &PgPool, conflict_id: Uuid) -> Result<Option<(Record
 ///
 /// # Errors
 /// The database.
-pub async fn locks(pool: &PgPool, account: Option<&AccountId>, cursor: Option<i64>, limit: i64) -> Result<Page, StoreError> {
-    let at = micros("l.locked_at");
-    let mut query =
-        QueryBuilder::new(format!("select {at}, to_jsonb(l) from sync.record_lock l where l.released_at is null"));
+pub async fn locks(pool: &PgPool, account: Option<&AccountId>, cursor: Option<Cursor>, limit: i64) -> Result<Page, StoreError> {
+    let order = Order { at: "l.locked_at", id: "l.lock_id" };
+    let mut query = order.select("to_jsonb(l)", "sync.record_lock l where l.released_at is null");
     if let Some(account) = account {
         query.push(" and l.account_id = ").push_bind(account.as_str().to_owned());
     }
-    if let Some(cursor) = cursor {
-        query.push(format!(" and {at} < ")).push_bind(cursor);
-    }
-    query.push(" order by l.locked_at desc, l.lock_id desc");
-    page(pool, query, limit, "list locks").await
+    order.page(pool, query, cursor, limit, "list locks").await
 }
 
 /// The record a lock in force is on.
@@ -195,24 +229,20 @@ pub async fn errors(
     pool: &PgPool,
     account: Option<&AccountId>,
     status: Option<&str>,
-    cursor: Option<i64>,
+    cursor: Option<Cursor>,
     limit: i64,
 ) -> Result<Page, StoreError> {
-    let mut query = QueryBuilder::new(
-        "select q.id, to_jsonb(q) - 'payload' || jsonb_build_object('payload_bytes', length(q.payload))
-           from sync.sync_error_queue q where true",
-    );
+    // Ids are numbers here: one is spelt as the UUID of the same value.
+    let order = Order { at: "q.created_at", id: "lpad(to_hex(q.id), 32, '0')::uuid" };
+    let row = "to_jsonb(q) - 'payload' || jsonb_build_object('payload_bytes', length(q.payload))";
+    let mut query = order.select(row, "sync.sync_error_queue q where true");
     if let Some(account) = account {
         query.push(" and q.account_id = ").push_bind(account.as_str().to_owned());
     }
     if let Some(status) = status {
         query.push(" and q.status = ").push_bind(status.to_owned());
     }
-    if let Some(cursor) = cursor {
-        query.push(" and q.id < ").push_bind(cursor);
-    }
-    query.push(" order by q.id desc");
-    page(pool, query, limit, "list errors").await
+    order.page(pool, query, cursor, limit, "list errors").await
 }
 
 /// Accounts with what waits for each of them.
@@ -228,125 +258,6 @@ pub async fn accounts(pool: &PgPool) -> Result<Vec<Value>, StoreError> {
                 'locks', (select count(*) from sync.record_lock l where l.account_id = a.account_id and l.released_at is null))
            from sync.account a order by a.account_id",
     )
-    .fetch_all(pool)
-    .await
-    .map_err(StoreError::database(what))?;
-    rows.iter().map(|row| row.try_get(0).map_err(StoreError::database(what))).collect()
-}
-
-/// A canonical record as it stands.
-///
-/// # Errors
-/// The database.
-pub async fn state(pool: &PgPool, record: &RecordRef) -> Result<Option<Value>, StoreError> {
-    let what = "read a state";
-    let row = sqlx::query(
-        "select jsonb_build_object('account_id', account_id, 'record_type', record_type, 'record_id', record_id,
-                    'version', version, 'state', state, 'last_modified', last_modified, 'alive', alive,
-                    'suitex_id', suitex_id, 'netsuite_id', netsuite_id, 'locked', locked)
-           from sync.current_state where account_id = $1 and record_type = $2 and rid = $3",
-    )
-    .bind(record.account.as_str())
-    .bind(record.record_type.as_str())
-    .bind(record.rid.0)
-    .fetch_optional(pool)
-    .await
-    .map_err(StoreError::database(what))?;
-    row.map(|row| row.try_get(0)).transpose().map_err(StoreError::database(what))
-}
-
-/// The version that stood at an instant; `None` before the first.
-///
-/// # Errors
-/// The database.
-pub async fn version_at(pool: &PgPool, record: &RecordRef, at: Timestamp) -> Result<Option<i64>, StoreError> {
-    sqlx::query_scalar("select max(version) from sync.versions where account_id = $1 and rid = $2 and created_at <= $3")
-        .bind(record.account.as_str())
-        .bind(record.rid.0)
-        .bind(Instant(at))
-        .fetch_one(pool)
-        .await
-        .map_err(StoreError::database("find the version of an instant"))
-}
-
-/// Deltas from the last whole state up to a version, oldest first: what a reading of the past folds.
-///
-/// # Errors
-/// The database.
-pub async fn versions_up_to(pool: &PgPool, record: &RecordRef, version: i64) -> Result<Vec<Value>, StoreError> {
-    let what = "read versions";
-    let rows = sqlx::query(
-        "select jsonb_build_object('version', version, 'delta', delta::jsonb, 'full', full_state::jsonb, 'alive', alive,
-                    'event_id', event_id, 'decisions', decisions::jsonb, 'created_at', created_at)
-           from sync.versions
-          where account_id = $1 and rid = $2 and version <= $3
-            and version >= coalesce((select max(version) from sync.versions
-                                      where account_id = $1 and rid = $2 and version <= $3 and full_state is not null), 0)
-          order by version",
-    )
-    .bind(record.account.as_str())
-    .bind(record.rid.0)
-    .bind(version)
-    .fetch_all(pool)
-    .await
-    .map_err(StoreError::database(what))?;
-    rows.iter().map(|row| row.try_get(0).map_err(StoreError::database(what))).collect()
-}
-
-/// Everything that happened to a record, oldest first: events, versions, values lost, writes.
-///
-/// # Errors
-/// The database.
-pub async fn timeline(pool: &PgPool, record: &RecordRef, limit: i64) -> Result<Vec<Value>, StoreError> {
-    let what = "read a timeline";
-    let rows = sqlx::query(
-        "select item from (
-             select received_at as at, 1 as rank, to_jsonb(e) - 'id' - 'timestamp' || '{\"what\": \"event\"}' as item
-               from sync.events e where account_id = $1 and rid = $2
-             union all
-             select created_at, 2, jsonb_build_object('what', 'version', 'version', version, 'delta', delta::jsonb,
-                        'alive', alive, 'event_id', event_id, 'decisions', decisions::jsonb, 'at', created_at)
-               from sync.versions where account_id = $1 and rid = $2
-             union all
-             select created_at, 3, to_jsonb(o) || '{\"what\": \"override\"}' from sync.overrides o
-              where account_id = $1 and rid = $2
-             union all
-             select created_at, 4, to_jsonb(w) || '{\"what\": \"write\"}' from sync.event_audit_log w
-              where account_id = $1 and rid = $2
-             order by 1 desc, 2 desc limit $3) newest
-         order by at, rank",
-    )
-    .bind(record.account.as_str())
-    .bind(record.rid.0)
-    .bind(limit)
-    .fetch_all(pool)
-    .await
-    .map_err(StoreError::database(what))?;
-    rows.iter().map(|row| row.try_get(0).map_err(StoreError::database(what))).collect()
-}
-
-/// Every field with its cause: side, event, instant, and the values it stands against.
-///
-/// # Errors
-/// The database.
-pub async fn blame(pool: &PgPool, record: &RecordRef) -> Result<Vec<Value>, StoreError> {
-    let what = "read blame";
-    let rows = sqlx::query(
-        "select jsonb_build_object('field', m.key, 'value', c.state -> m.key, 'side', m.value -> 'side',
-                    'event_id', m.value -> 'event_id', 'edited_at', m.value -> 'edited_at',
-                    'causes', (select e.entry -> 'causes' from sync.events e
-                                where e.account_id = c.account_id and e.event_id = (m.value ->> 'event_id')::uuid),
-                    'actor', (select e.entry -> 'actor' from sync.events e
-                                where e.account_id = c.account_id and e.event_id = (m.value ->> 'event_id')::uuid),
-                    'overrides', coalesce((select jsonb_agg(to_jsonb(o) order by o.id) from sync.overrides o
-                                where o.account_id = c.account_id and o.rid = c.rid and o.field = m.key), '[]'))
-           from sync.current_state c, jsonb_each(c.field_meta) m
-          where c.account_id = $1 and c.record_type = $2 and c.rid = $3
-          order by m.key",
-    )
-    .bind(record.account.as_str())
-    .bind(record.record_type.as_str())
-    .bind(record.rid.0)
     .fetch_all(pool)
     .await
     .map_err(StoreError::database(what))?;
@@ -413,4 +324,18 @@ pub async fn settle_error(conn: impl sqlx::PgExecutor<'_>, id: i64, status: &str
     .await
     .map_err(StoreError::database("settle an error"))?;
     Ok(done.rows_affected() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_nothing_else_is_one() {
+        let cursor = Cursor { at: 1_700_000_000_000_001, id: Uuid::from_u128(7) };
+        assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+        for text in ["", "5", "5.", ".7", "x.00000000000000000000000000000007", "5.7"] {
+            assert_eq!(Cursor::parse(text), None, "{text}");
+        }
+    }
 }

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chassis::bus::Message;
 use chassis::duty::{Duty, Turn};
+use chassis::gate::Gate;
 use chassis::worker::{Decoded, Handler};
 use model::{AccountId, ErrorClass, Failure, RecordRef, Side};
 use steps::{Writer, Written};
-
-use crate::gate::Gate;
 
 /// The writer as the worker loop and the duties call it.
 pub(crate) struct Writing {
@@ -30,7 +29,7 @@ impl Handler for Writing {
 
     async fn handle(&self, batch: &[Decoded<RecordRef>]) -> Vec<Result<(), Failure>> {
         let records = batch.iter().map(|decoded| decoded.event.clone()).collect();
-        match self.writer.answer(records, &|account: &AccountId| self.gate.open(account)).await {
+        match self.writer.answer(records, &|account: &AccountId| self.gate.may_write(account)).await {
             Ok(written) => {
                 count(&written);
                 batch.iter().map(|_| Ok(())).collect()
@@ -49,7 +48,7 @@ pub(crate) struct Due(pub(crate) Arc<Writing>);
 #[async_trait]
 impl Duty for Due {
     async fn turn(&self) -> anyhow::Result<Turn> {
-        let written = self.0.writer.write_due(&|account: &AccountId| self.0.gate.open(account)).await?;
+        let written = self.0.writer.write_due(&|account: &AccountId| self.0.gate.may_write(account)).await?;
         count(&written);
         let recovered = self.0.writer.recover_due().await?;
         let worked = written.records + recovered.looked > 0;

@@ -1,13 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
-mod gate;
 mod handler;
 
 use std::sync::Arc;
 
 use chassis::Parts;
 use chassis::duty::{Duty, Waker};
+use chassis::gate::Gate;
 use chassis::worker::WorkerLimits;
 use model::{AccountId, PerSide, Side};
 use steps::{Absent, Engine, Writer};
@@ -15,7 +15,6 @@ use store::PgRecords;
 use suitex::SuitexRemote;
 
 pub use config::Config;
-use gate::Gate;
 use handler::{Due, Writing};
 
 /// Builds the parts and works until shutdown: doorbells, writes and recoveries that fall due, and the relay.
@@ -35,8 +34,7 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
         ids: parts.ids.clone(),
         settings: config.limits.clone(),
     };
-    let suspended = parts.accounts.iter().filter(|a| a.suspended).map(|a| a.id.clone()).collect();
-    let gate = Arc::new(Gate::new(parts.pool.clone(), suspended));
+    let Some(gate) = Gate::open(&parts).await else { return Ok(()) };
     let writer = Writer { engine, side: Side::Suitex, accounts, per_account: config.batch };
     let writing = Arc::new(Writing { writer, gate: gate.clone() });
     let limits = WorkerLimits { batch: config.batch, concurrency: config.loops, ..WorkerLimits::default() };
