@@ -22,8 +22,7 @@ pub enum Source {
 
 impl Source {
     /// All sources.
-    pub const ALL: [Self; 5] =
-        [Self::NetsuiteUe, Self::NetsuitePoll, Self::Suitex, Self::Reconcile, Self::Resolution];
+    pub const ALL: [Self; 5] = [Self::NetsuiteUe, Self::NetsuitePoll, Self::Suitex, Self::Reconcile, Self::Resolution];
 
     /// The word of contracts §3.
     pub fn as_str(self) -> &'static str {

@@ -274,9 +274,7 @@ impl FieldSpec {
 
     /// May this field be written to the side, by an update (`create = false`) or a create?
     pub fn writable(&self, side: Side, create: bool) -> bool {
-        self.policy != Policy::Ignored
-            && self.authority() != Some(side)
-            && (create || self.create_only != Some(side))
+        self.policy != Policy::Ignored && self.authority() != Some(side) && (create || self.create_only != Some(side))
     }
 
     /// The sublist's rules, for a sublist.

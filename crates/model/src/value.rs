@@ -6,7 +6,9 @@
 //! would write: the mapping is one to one, and decimals never pass through a float.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// A record's synced fields by name. A missing field is unknown in an observation and empty in a state.
@@ -19,7 +21,7 @@ pub type Lines = BTreeMap<String, Line>;
 pub type LineIds = BTreeMap<String, BTreeMap<String, String>>;
 
 /// A value in canonical form.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[serde(untagged)]
 pub enum Value {
     /// Empty: `""`, missing and null are one value.
@@ -35,6 +37,72 @@ pub enum Value {
     Set(BTreeSet<String>),
     /// A sublist.
     Lines(Lines),
+}
+
+/// By hand: the derived form tries one kind after the other and writes an error for each that does not fit, which costs
+/// ten times as much, and every value of every record comes this way.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("null, a boolean, a whole number, text, a list of texts, or lines by key")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Bool(flag))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Int(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Value, E> {
+        i64::try_from(number).map(Value::Int).map_err(|_| E::custom("a whole number beyond 64 bits"))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Value, E> {
+        Ok(Value::Text(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut set = BTreeSet::new();
+        while let Some(item) = items.next_element()? {
+            set.insert(item);
+        }
+        Ok(Value::Set(set))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut lines = Lines::new();
+        while let Some((key, line)) = entries.next_entry()? {
+            lines.insert(key, line);
+        }
+        Ok(Value::Lines(lines))
+    }
 }
 
 impl Value {
@@ -97,6 +165,11 @@ mod tests {
         ] {
             let json = serde_json::to_string(&value).unwrap();
             assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), value, "{json}");
+            let tree: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(serde_json::from_value::<Value>(tree).unwrap(), value, "{json}");
+        }
+        for stranger in ["1.5", "18446744073709551615", "[1]", "{\"a\": 1}", "[[]]"] {
+            assert!(serde_json::from_str::<Value>(stranger).is_err(), "{stranger}");
         }
     }
 }

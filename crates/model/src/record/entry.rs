@@ -1,0 +1,117 @@
+//! The log a record is the fold of.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::record::{Intent, IntentStatus};
+use crate::{EventId, Fields, LineIds, NativeId, Side, Timestamp, WriteId};
+
+/// A log entry: `fold(entries by record_seq)` is the head and both shadows, byte for byte (I10). Whatever was read
+/// is *in* the entry; the fold asks no clock, no remote, no chance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+// Not `kind`: a claim's intent has one of its own.
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum Entry {
+    /// A side was read (or a gap-free run of its deltas stood for a read).
+    Observation(Observation),
+    /// A write was claimed.
+    Claim(Intent),
+    /// A write landed.
+    Ack(Ack),
+    /// A write ended otherwise, or its outcome is not known.
+    Release(Release),
+    /// A person decided.
+    Resolution(Resolution),
+}
+
+impl Entry {
+    /// `events.kind` (contracts §11).
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Observation(_) => "observation",
+            Self::Claim(_) => "claim",
+            Self::Ack(_) => "ack",
+            Self::Release(_) => "release",
+            Self::Resolution(_) => "resolution",
+        }
+    }
+}
+
+/// What a side held when it was read, in canonical form with references as rids and lines by line key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Which side.
+    pub side: Side,
+    /// False = a direct read found it absent.
+    pub exists: bool,
+    /// Values; a field that is missing is unknown, never empty.
+    pub fields: Fields,
+    /// All synced fields were read.
+    pub complete: bool,
+    /// The side's version of the row.
+    pub token: Option<i64>,
+    /// Our stamp found there, if it is this record's.
+    pub stamp: Option<u64>,
+    /// Which of our unresolved writes have landed.
+    pub landed: Vec<WriteId>,
+    /// The side's id.
+    pub native_id: Option<NativeId>,
+    /// Line ids of every line seen.
+    pub line_ids: LineIds,
+    /// When each field was edited, in our clock; `""` holds the default for fields not named.
+    pub edited: BTreeMap<String, Timestamp>,
+    /// Hints this observation answers.
+    pub causes: Vec<EventId>,
+    /// When the earliest of those happened.
+    pub occurred_at: Option<Timestamp>,
+}
+
+impl Observation {
+    /// When this field was last edited there, as far as anybody knows.
+    pub fn edited_at(&self, field: &str) -> Option<Timestamp> {
+        self.edited.get(field).or_else(|| self.edited.get("")).copied()
+    }
+}
+
+/// The remote's word that a write landed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Which.
+    pub write_id: WriteId,
+    /// The side.
+    pub side: Side,
+    /// The row's version after it.
+    pub token: Option<i64>,
+    /// The side's id (new for a create).
+    pub native_id: Option<NativeId>,
+    /// Ids of lines the write touched.
+    pub line_ids: LineIds,
+}
+
+/// A write that ended without landing, or whose outcome is unknown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Release {
+    /// Which.
+    pub write_id: WriteId,
+    /// The side.
+    pub side: Side,
+    /// Rejected, Fenced or Unknown.
+    pub outcome: IntentStatus,
+}
+
+/// A person's decision about one conflict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resolution {
+    /// Which conflict.
+    pub conflict_id: Uuid,
+    /// The revision the person saw.
+    pub rev: u32,
+    /// The values that shall stand; `None` = the record shall be deleted.
+    pub values: Option<Fields>,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub note: String,
+}
