@@ -35,6 +35,26 @@ impl Accounts {
         file::parse(settings, text, folder)
     }
 
+    /// Has each account looked at by whoever will connect to it, so that what cannot be used stops the process at once.
+    ///
+    /// # Errors
+    /// The first refusal, under the setting that the accounts came from.
+    pub fn check<E: std::fmt::Display>(
+        settings: &Settings,
+        check: impl Fn(&AccountSettings) -> Result<(), E>,
+    ) -> Result<(), SettingError> {
+        let name = if settings.text("CONCORD_ACCOUNTS").is_some() { "CONCORD_ACCOUNTS" } else { "NETSUITE_ACCOUNT" };
+        let accepted = "accounts whose addresses, limits and credentials can be used".to_owned();
+        for account in Self::from_settings(settings)?.iter() {
+            check(account).map_err(|error| SettingError::Wrong {
+                name: name.to_owned(),
+                read: format!("one that cannot be used ({error})"),
+                accepted: accepted.clone(),
+            })?;
+        }
+        Ok(())
+    }
+
     /// The account, if this process serves it.
     pub fn get(&self, id: &AccountId) -> Option<&Arc<AccountSettings>> {
         self.by_id.get(id)

@@ -225,6 +225,9 @@ pub fn router(service: &'static str, health: Health, routes: Routes) -> Router {
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz).with_state(health))
         .route("/metrics", get(async move || metrics(service)))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This address takes GET only")
+        })
         .fallback(async move |request: Request| match routes.own.get() {
             Some(router) => router.clone().oneshot(request).await.into_response(),
             None => not_ready(vec!["the service is starting".to_owned()]),

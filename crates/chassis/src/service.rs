@@ -120,7 +120,15 @@ fn read_all<C>(
     read: impl FnOnce(&Settings) -> Result<C, SettingError>,
 ) -> Result<(CoreSettings, Accounts, C), SettingError> {
     let settings = Settings::from_process()?;
-    Ok((CoreSettings::from_settings(&settings)?, Accounts::from_settings(&settings)?, read(&settings)?))
+    let core = CoreSettings::from_settings(&settings)?;
+    // Services read the file again when they start; by then it is too late to say "at once" that it is wrong.
+    crate::sync::world(&core)?;
+    let accounts = Accounts::from_settings(&settings)?;
+    if accounts.is_empty() {
+        let accepted = "the path of a TOML file with one [[account]] per account (or NETSUITE_ACCOUNT, for a single one)";
+        return Err(SettingError::missing("CONCORD_ACCOUNTS", accepted));
+    }
+    Ok((core, accounts, read(&settings)?))
 }
 
 async fn run<F>(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::limits::Limits;
 use model::record::Windows;
-use model::spec::World;
+use model::spec::{SpecError, World};
 
 use crate::settings::{CoreSettings, SettingError, Settings};
 
@@ -20,7 +20,17 @@ pub fn world(core: &CoreSettings) -> Result<World, SettingError> {
     let accepted = "the path of a TOML file with record types";
     let text = std::fs::read_to_string(path)
         .map_err(|error| SettingError::wrong("CONCORD_TYPES", format!("{} ({error})", path.display()), accepted))?;
-    World::parse(&text).map_err(|error| SettingError::wrong("CONCORD_TYPES", format!("{} ({error})", path.display()), accepted))
+    World::parse(&text).map_err(|error| {
+        // The parser draws the place over several lines; a setting's error is one sentence.
+        let why = match &error {
+            SpecError::Toml(error) => match error.span() {
+                Some(span) => format!("line {}: {}", text[..span.start].lines().count().max(1), error.message()),
+                None => error.message().to_owned(),
+            },
+            SpecError::Contradiction { .. } => error.to_string(),
+        };
+        SettingError::wrong("CONCORD_TYPES", format!("{} ({})", path.display(), why.replace('\n', " ")), accepted)
+    })
 }
 
 /// The limits of the core for a process of this name.

@@ -137,6 +137,15 @@ fn child_command(settings: &[(&str, &str)]) -> Command {
     command
 }
 
+/// An account, since a service without one has nothing to do.
+const ACCOUNT: [(&str, &str); 5] = [
+    ("NETSUITE_ACCOUNT", "TSTDRV100001"),
+    ("NETSUITE_CONSUMER_KEY", "ck"),
+    ("NETSUITE_CONSUMER_SECRET", "cs"),
+    ("NETSUITE_TOKEN_ID", "ti"),
+    ("NETSUITE_TOKEN_SECRET", "ts"),
+];
+
 #[test]
 fn a_wrong_setting_ends_the_process_at_once_with_one_sentence() {
     let base = [("DATABASE_URL", "postgres://127.0.0.1:1/x"), ("CONCORD_HTTP", "127.0.0.1:0")];
@@ -144,9 +153,11 @@ fn a_wrong_setting_ends_the_process_at_once_with_one_sentence() {
         (("DATABASE_URL", ""), "example: DATABASE_URL is not set; accepted is a Postgres URL such as"),
         (("EXAMPLE_LIMIT", "11"), "example: EXAMPLE_LIMIT was read as \"11\"; accepted is a number from 1 to 10"),
         (("CONCORD_ACCOUNTS", "/nowhere"), "example: CONCORD_ACCOUNTS names the file /nowhere"),
+        (("CONCORD_TYPES", "/nowhere"), "example: CONCORD_TYPES was read as \"/nowhere ("),
+        (("NETSUITE_ACCOUNT", ""), "example: CONCORD_ACCOUNTS is not set; accepted is the path of a TOML file"),
     ];
     for (wrong, sentence) in cases {
-        let settings: Vec<_> = base.into_iter().chain([wrong]).collect();
+        let settings: Vec<_> = base.into_iter().chain(ACCOUNT).chain([wrong]).collect();
         let output = child_command(&settings).output().unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(3), "{errors}");
@@ -159,7 +170,8 @@ async fn a_signalled_process_drains_and_ends_well() {
     let db = pgtest::database().await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
-    let settings = [("DATABASE_URL", db.url.as_str()), ("CONCORD_HTTP", address.as_str()), ("CONCORD_LOG", "text")];
+    let own = [("DATABASE_URL", db.url.as_str()), ("CONCORD_HTTP", address.as_str()), ("CONCORD_LOG", "text")];
+    let settings: Vec<_> = own.into_iter().chain(ACCOUNT).collect();
     for signal in ["-TERM", "-INT"] {
         let mut child = child_command(&settings).spawn().unwrap();
         until_status(&format!("http://{address}/readyz"), 200).await;

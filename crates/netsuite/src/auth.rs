@@ -65,7 +65,16 @@ pub(crate) enum AfterRefusal {
 impl Authorizer {
     /// Checks the credentials as far as that is possible without asking NetSuite.
     pub(crate) fn new(config: &NetsuiteConfig, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>) -> Result<Self, ConfigError> {
-        let scheme = match &config.auth {
+        Ok(Self { scheme: Self::scheme(config)?, history: Mutex::default(), clock, ids })
+    }
+
+    /// The same check, and nothing kept.
+    pub(crate) fn check(config: &NetsuiteConfig) -> Result<(), ConfigError> {
+        Self::scheme(config).map(drop)
+    }
+
+    fn scheme(config: &NetsuiteConfig) -> Result<Scheme, ConfigError> {
+        Ok(match &config.auth {
             Auth::Oauth2 { client_id, certificate_id, private_key_pem } => {
                 let oauth2 = Oauth2::new(token_url(config)?, client_id, certificate_id, private_key_pem)
                     .ok_or_else(|| ConfigError::Key { account: config.account.clone() })?;
@@ -79,8 +88,7 @@ impl Authorizer {
                 token_id: token_id.clone(),
                 token_secret: token_secret.clone(),
             }),
-        };
-        Ok(Self { scheme, history: Mutex::default(), clock, ids })
+        })
     }
 
     /// The credential of one attempt at this address.

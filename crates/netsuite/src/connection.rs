@@ -85,6 +85,16 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
 }
 
+/// Checks an account's settings as far as that is possible without asking NetSuite: what [`Connection`] would refuse
+/// when it is opened, for services to say at once.
+///
+/// # Errors
+/// [`ConfigError`] naming the setting.
+pub fn check(config: &NetsuiteConfig) -> Result<(), ConfigError> {
+    Endpoints::of(config)?;
+    Authorizer::check(config)
+}
+
 impl Connection {
     /// Opens the account: checks addresses, key and guard; sends nothing.
     ///

@@ -15,7 +15,7 @@ mod suiteql;
 mod write;
 
 pub use config::{Auth, ConfigError, DEFAULT_CONCURRENCY_LIMIT, DEFAULT_TIMEOUT, NetsuiteConfig, QueryVia, WriteGuard};
-pub use connection::{CONNECT_TIMEOUT, Connection, LARGEST_ANSWER, LEAST_TIME_TO_SEND};
+pub use connection::{CONNECT_TIMEOUT, Connection, LARGEST_ANSWER, LEAST_TIME_TO_SEND, check};
 pub use errors::{Meaning, Refusal, Surface, refusal};
 pub use pace::{CLEAN_MINUTE, Gate, LONGEST_RETRY_AFTER, Pace, Permit, Shut};
 pub use poll::{Cursor, DeletedRow, LineRow, ModifiedRow, Page};
