@@ -65,7 +65,10 @@ impl Tokens {
     fn read(path: &PathBuf) -> Result<Self, SettingError> {
         let wrong = |why: String| SettingError::wrong("CONCORD_TOKENS", format!("{} ({why})", path.display()), ACCEPTED);
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        Self::parse(&text).map_err(wrong)
+        match Self::parse(&text) {
+            Ok(tokens) if tokens.0.is_empty() => Err(wrong("it names nobody".to_owned())),
+            read => read.map_err(wrong),
+        }
     }
 
     /// Reads the file's text.
