@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff_sqlx::Timestamp as SqlTimestamp;
-use model::{Failure, Fields, NativeId, Observed, ReadRequest, Rid, Timestamp, Value, WriteId};
+use model::{Failure, Fields, NativeId, Observed, ReadRequest, Rid, Timestamp, WriteId};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -19,8 +19,8 @@ const LINE_OFFSET: usize = 2;
 
 /// What was found under one native id.
 pub(crate) struct Found {
-    /// Synced fields; a failure where one cannot be represented.
-    fields: Result<Fields, Failure>,
+    /// Synced fields. One whose value cannot be represented is left out: it is unknown, and the others go on.
+    fields: Fields,
     token: Option<i64>,
     age: Option<Duration>,
     clock: Timestamp,
@@ -32,7 +32,7 @@ pub(crate) async fn observe(
     conn: &mut PgConnection,
     layout: &Layout,
     wants: &[ReadRequest],
-) -> Result<Vec<Result<Observed, Failure>>, sqlx::Error> {
+) -> Result<Vec<Observed>, sqlx::Error> {
     let created = created_ids(conn, layout, wants).await?;
     let id_of =
         |want: &ReadRequest| want.native_id.clone().or_else(|| created.get(&(want.rid, want.generation)).cloned());
@@ -45,14 +45,14 @@ pub(crate) async fn observe(
         let landed: Vec<_> = want.unresolved.iter().copied().filter(|id| landed.contains(id)).collect();
         let created_here = created.contains_key(&(want.rid, want.generation)).then_some(want.rid);
         match native_id.as_ref().and_then(|id| found.get(id.as_str())) {
-            None => Ok(Observed {
+            None => Observed {
                 native_id,
                 external_rid: created_here,
                 landed,
                 clock: Some(clock),
                 ..Observed::default()
-            }),
-            Some(row) => Ok(Observed { native_id, landed, ..row.observed()? }),
+            },
+            Some(row) => Observed { native_id, landed, ..row.observed() },
         }
     };
     Ok(wants.iter().map(answer).collect())
@@ -62,8 +62,8 @@ pub(crate) async fn observe(
 pub(crate) struct ReadBack {
     /// Its version.
     pub(crate) token: Option<i64>,
-    /// All of it; `None` where a value the write did not touch cannot be represented (a read will say so).
-    pub(crate) observed: Option<Observed>,
+    /// All of it that can be represented.
+    pub(crate) observed: Observed,
 }
 
 /// Reads one record back.
@@ -77,24 +77,24 @@ pub(crate) async fn read_back(
     add_lines(conn, layout, &mut found).await?;
     let ours = |observed| Observed { native_id: Some(id.clone()), landed: vec![landed], ..observed };
     Ok(match found.get(id.as_str()) {
-        None => ReadBack { token: None, observed: Some(ours(Observed::default())) },
-        Some(row) => ReadBack { token: row.token, observed: row.observed().ok().map(ours) },
+        None => ReadBack { token: None, observed: ours(Observed::default()) },
+        Some(row) => ReadBack { token: row.token, observed: ours(row.observed()) },
     })
 }
 
 impl Found {
-    fn observed(&self) -> Result<Observed, Failure> {
-        Ok(Observed {
+    fn observed(&self) -> Observed {
+        Observed {
             exists: true,
             native_id: None,
-            fields: self.fields.clone()?,
+            fields: self.fields.clone(),
             token: self.token,
             stamp: None,
             external_rid: self.external_rid,
             landed: Vec::new(),
             age: self.age,
             clock: Some(self.clock),
-        })
+        }
     }
 }
 
@@ -165,15 +165,16 @@ async fn rows(
     for row in rows {
         let age: Option<f64> = row.try_get(2)?;
         let external_rid: Option<Uuid> = row.try_get(4)?;
+        let id: String = row.try_get(0)?;
         let body = Found {
-            fields: fields(&row, &layout.columns, BODY_OFFSET)?,
+            fields: fields(&row, &layout.columns, BODY_OFFSET, |failure| left_out(layout, &id, failure))?,
             token: row.try_get(1)?,
             // A row stamped by a clock that was set back has no age below zero.
             age: age.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::ZERO)),
             clock: row.try_get::<SqlTimestamp, _>(3)?.to_jiff(),
             external_rid: external_rid.map(Rid),
         };
-        found.insert(row.try_get(0)?, body);
+        found.insert(id, body);
     }
     Ok(found)
 }
@@ -189,16 +190,22 @@ async fn add_lines(
     for table in &layout.lines {
         let mut lines = line_rows(conn, table, found.keys().cloned().collect()).await?;
         for (id, row) in found.iter_mut() {
-            match (&mut row.fields, lines.remove(id).unwrap_or(Ok(BTreeMap::new()))) {
-                (Ok(fields), Ok(lines)) => {
-                    fields.insert(table.name.clone(), lines_value(lines));
+            match lines.remove(id).unwrap_or(Ok(BTreeMap::new())) {
+                Ok(lines) => {
+                    row.fields.insert(table.name.clone(), lines_value(lines));
                 }
-                (Ok(_), Err(failure)) => row.fields = Err(failure),
-                (Err(_), _) => {}
+                Err(failure) => left_out(layout, id, &failure),
             }
         }
     }
     Ok(())
+}
+
+/// Says which field is not taken part of a record. A row of the error queue came from the outbox when it was typed; one
+/// that was typed before anybody captured it is told here only.
+fn left_out(layout: &Layout, id: &str, failure: &Failure) {
+    let record_type = &layout.record_type;
+    tracing::warn!(%record_type, record_id = id, code = failure.code, "{record_type} {id} of SuiteX is read without one field: {}", failure.reason);
 }
 
 type LinesOfParent = Result<BTreeMap<String, Fields>, Failure>;
@@ -211,13 +218,15 @@ async fn line_rows(
     let rows = sqlx::query(statement(table.select.clone())).bind(parents).fetch_all(conn).await?;
     let mut lines: HashMap<String, LinesOfParent> = HashMap::new();
     for row in rows {
-        let line = fields(&row, &table.columns, LINE_OFFSET)?;
+        let mut refused = None;
+        let line = fields(&row, &table.columns, LINE_OFFSET, |failure| refused = Some(failure.clone()))?;
         let of_parent = lines.entry(row.try_get(0)?).or_insert_with(|| Ok(BTreeMap::new()));
-        match (of_parent.as_mut(), line) {
-            (Ok(lines), Ok(line)) => {
+        match (of_parent.as_mut(), refused) {
+            (Ok(lines), None) => {
                 lines.insert(row.try_get(1)?, line);
             }
-            (Ok(_), Err(failure)) => *of_parent = Err(within(&table.name, failure)),
+            // Half a line would be taken for a line somebody emptied: the sublist as a whole is unknown.
+            (Ok(_), Some(failure)) => *of_parent = Err(within(&table.name, failure)),
             (Err(_), _) => {}
         }
     }
@@ -229,15 +238,21 @@ fn within(sublist: &str, failure: Failure) -> Failure {
     Failure { reason: format!("sublist {sublist}, {}", failure.reason), ..failure }
 }
 
-fn fields(row: &PgRow, columns: &[Column], offset: usize) -> Result<Result<Fields, Failure>, sqlx::Error> {
+fn fields(
+    row: &PgRow,
+    columns: &[Column],
+    offset: usize,
+    mut left_out: impl FnMut(&Failure),
+) -> Result<Fields, sqlx::Error> {
     let mut fields = Fields::new();
     for (n, column) in columns.iter().enumerate() {
         let text: Option<&str> = row.try_get(offset + n)?;
-        let value: Value = match canonical(&column.field, text) {
-            Ok(value) => value,
-            Err(failure) => return Ok(Err(failure)),
-        };
-        fields.insert(column.field.name.clone(), value);
+        match canonical(&column.field, text) {
+            Ok(value) => {
+                fields.insert(column.field.name.clone(), value);
+            }
+            Err(failure) => left_out(&failure),
+        }
     }
-    Ok(Ok(fields))
+    Ok(fields)
 }
