@@ -321,10 +321,11 @@ fn report(asked: &Latency, bus: &str, settings: &[(String, String)], measured: M
 fn ledger_rows(ledger: &Value, used: &Used) -> Vec<Value> {
     let seconds = used.wall.as_secs_f64();
     let count = |name: &str| ledger[name].as_u64().unwrap_or(0);
-    let mut rows: Vec<Value> = ["calls", "writes", "over_limit", "user_edits", "peak_concurrency"]
+    let mut rows: Vec<Value> = ["calls", "writes", "over_limit", "user_edits"]
         .into_iter()
         .map(|name| json!({ "what": name.replace('_', " "), "count": count(name), "per_s": rounded(count(name) as f64 / seconds, 1) }))
         .collect();
+    rows.push(json!({ "what": "peak concurrency", "count": count("peak_concurrency") }));
     for (title, member) in [("answered", "refusals"), ("guarded write", "outcomes")] {
         for (word, n) in ledger[member].as_object().into_iter().flatten() {
             let per_second = rounded(n.as_f64().unwrap_or(0.0) / seconds, 1);
@@ -370,6 +371,9 @@ fn notes(measured: &Measured) -> Vec<String> {
         "Every edit arrived. {superseded} were replaced by a later edit of the same field before they were seen; they count until \
          that one was seen."
     ));
+    notes.push(
+        "NetSuite stamps whole seconds, so \"edit → stored by intake\" shows up to a second too much there.".to_owned(),
+    );
     notes.push(format!(
         "A wait ends when a user across sees the value: SuiteX is looked at every 20 ms, NetSuite every {:.0} ms.",
         measured.look_ms

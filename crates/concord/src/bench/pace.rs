@@ -114,7 +114,7 @@ mod tests {
         assert_eq!((pace.published(), pace.settled()), (12, 12));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_batch_larger_than_the_limit_goes_alone() {
         let pace = Pace::new(10);
         pace.room(50).await.unwrap();

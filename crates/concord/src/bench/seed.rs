@@ -166,3 +166,54 @@ impl Remote for Paper {
         Ok(Vec::new())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::record::Disposition;
+
+    const RECORDS: u32 = 600;
+
+    /// An engine whose sides answer nothing: whatever is merged was merged from its events alone.
+    fn blind(pool: &PgPool) -> Engine {
+        let (suitex, netsuite) = (steps::Absent(Side::Suitex), steps::Absent(Side::Netsuite));
+        Engine {
+            records: Arc::new(PgRecords::new(pool.clone())),
+            remotes: PerSide { suitex: Arc::new(suitex), netsuite: Arc::new(netsuite) },
+            world: Arc::new(World::sample()),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(RandomIds),
+            settings: Limits::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn records_that_were_made_are_merged_from_their_next_events_without_a_read() {
+        let database = pgtest::database().await;
+        let pool = database.pool(4).await;
+        let account = AccountId::parse("TSTDRV100001").unwrap();
+        let feed = Feed::new(account, RECORDS, 1024, 64).unwrap();
+        make(&pool, &feed).await.unwrap();
+        let engine = blind(&pool);
+        let core = engine.core();
+        for version in [2, 3] {
+            let events: Vec<ChangeEvent> =
+                (0..RECORDS).map(|record| feed.event(record, version, core.ids, core.clock).unwrap()).collect();
+            let hints: Vec<_> = events.iter().map(|event| steps::to_hint(&core, event).unwrap()).collect();
+            let stored = steps::intake(&core, &hints).await.unwrap();
+            let records = stored.into_iter().map(|outcome| match outcome {
+                Intake::Stored(record) => record,
+                Intake::Known => panic!("the event is new"),
+            });
+            let merged = steps::merge_step(&core, &Pick::These(records.collect())).await.unwrap();
+            let all = RECORDS as usize;
+            assert_eq!((merged.records, merged.fast, merged.applied, merged.unreadable), (all, all, all, 0));
+        }
+        let applied: i64 = sqlx::query_scalar("select count(*) from sync.event_outcome where disposition = $1")
+            .bind(Disposition::Applied(1).as_str())
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(applied, i64::from(RECORDS) * 3, "the create and two changes of each");
+    }
+}

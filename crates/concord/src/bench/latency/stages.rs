@@ -19,20 +19,22 @@ pub struct Stage {
     pub count: i64,
 }
 
-/// `$4` is the edited side, `$5` the side written to. A hint of SuiteX that carries a write id is an echo of ours.
+/// `$4` is the edited side, `$5` the side written to. Only hints that led to a version are looked at: echoes of our own
+/// writes do not.
 const STAGES: [(&str, &str); 4] = [
     (
         "edit → stored by intake",
         "select e.received_at - e.occurred_at as took from sync.event_log e
+         join sync.event_outcome o using (account_id, event_id)
          where e.account_id = $1 and e.received_at >= $2 and e.received_at < $3 and e.kind = 'hint' and e.side = $4
-           and e.write_id is null and e.source in ('suitex', 'netsuite-ue') and $5 <> ''",
+           and e.source in ('suitex', 'netsuite-ue') and o.disposition = 'applied' and $5 <> ''",
     ),
     (
         "stored → merged",
         "select o.settled_at - e.received_at as took from sync.event_log e
          join sync.event_outcome o using (account_id, event_id)
          where e.account_id = $1 and e.received_at >= $2 and e.received_at < $3 and e.kind = 'hint' and e.side = $4
-           and e.write_id is null and o.disposition = 'applied' and $5 <> ''",
+           and e.source in ('suitex', 'netsuite-ue') and o.disposition = 'applied' and $5 <> ''",
     ),
     (
         "merged → write begun",
