@@ -65,10 +65,9 @@ create table sync.record_head (
     sx_retry_at timestamptz,
     sx_attempts integer not null default 0 check (sx_attempts >= 0),
     sx_owed boolean not null default false,
-    -- When the writer may take the record: owed, clean, nothing in flight, not locked; null otherwise.
-    sx_write_at timestamptz,
-    -- Deadline of the write in flight.
-    sx_deadline timestamptz,
+    -- When the side's writer may take the record: the deadline of the write in flight; else, where something is owed
+    -- and may be written (side clean, record not locked), when it may try. Null = nothing to do.
+    sx_act_at timestamptz,
 
     ns_exists text not null default 'never' check (ns_exists in ('never', 'yes', 'deleted')),
     ns_complete boolean not null default false,
@@ -90,8 +89,7 @@ create table sync.record_head (
     ns_retry_at timestamptz,
     ns_attempts integer not null default 0 check (ns_attempts >= 0),
     ns_owed boolean not null default false,
-    ns_write_at timestamptz,
-    ns_deadline timestamptz,
+    ns_act_at timestamptz,
 
     primary key (account_id, record_type, rid),
     check (sx_dirty_seq between 0 and sx_hint_seq and ns_dirty_seq between 0 and ns_hint_seq),
@@ -102,10 +100,8 @@ comment on table sync.record_head is 'One narrow row per record; the row every t
 
 -- The work queue. All partial: a record at rest is in none of them.
 create index record_head_merge on sync.record_head (account_id, merge_at) where merge_at is not null;
-create index record_head_write_sx on sync.record_head (account_id, sx_write_at) where sx_write_at is not null;
-create index record_head_write_ns on sync.record_head (account_id, ns_write_at) where ns_write_at is not null;
-create index record_head_deadline_sx on sync.record_head (account_id, sx_deadline) where sx_deadline is not null;
-create index record_head_deadline_ns on sync.record_head (account_id, ns_deadline) where ns_deadline is not null;
+create index record_head_act_sx on sync.record_head (account_id, sx_act_at) where sx_act_at is not null;
+create index record_head_act_ns on sync.record_head (account_id, ns_act_at) where ns_act_at is not null;
 -- Adoption by natural key (semantics §2.8).
 create index record_head_natural_key on sync.record_head (account_id, record_type, natural_key)
     where natural_key is not null and alive and merged_into is null;
@@ -115,7 +111,7 @@ create table sync.record_body (
     rid uuid not null,
     -- Canonical values; an empty field is absent.
     state json not null,
-    -- Field -> {side, event_id, edited_at}.
+    -- Causes, each with the fields it brought: [[{side, event_id, edited_at}, [fields]], ...].
     field_meta json not null,
     -- What a side holds: null = the canonical state; {"full": {...}} = that; {"diff": {field: [value] or []}} = the
     -- canonical state with these fields set or taken out.
@@ -138,10 +134,15 @@ return case
           from jsonb_each(kept -> 'diff'))
 end;
 
+create function sync.field_causes(kept jsonb) returns jsonb
+language sql immutable parallel safe
+return (select coalesce(jsonb_object_agg(field, cause -> 0), '{}')
+        from jsonb_array_elements(kept) as cause, jsonb_array_elements_text(cause -> 1) as field);
+
 create view sync.current_state as
 select h.account_id, h.record_type, h.rid::text as record_id, h.version,
        coalesce(b.state::jsonb, '{}') as state, h.modified_at as last_modified, h.alive, h.rid,
-       coalesce(b.field_meta::jsonb, '{}') as field_meta, h.record_seq, h.last_stamp + 1 as next_stamp, h.natural_key,
+       sync.field_causes(coalesce(b.field_meta::jsonb, '[]')) as field_meta, h.record_seq, h.last_stamp + 1 as next_stamp, h.natural_key,
        h.locked, h.lease_owner, h.lease_token, h.lease_until,
        h.sx_native_id as suitex_id, h.ns_native_id as netsuite_id
 from sync.record_head h
@@ -157,7 +158,7 @@ select h.account_id, h.record_type, h.rid, h.rid::text as record_id, 'suitex' as
        h.sx_inflight_write_id as inflight_write_id, h.sx_dirty_seq as dirty_seq, h.sx_hint_seq as hint_seq,
        h.sx_dirty_since as dirty_since, h.sx_last_hint_at as last_hint_at, h.sx_hints as hints, h.sx_urgent as urgent,
        h.sx_must_read as must_read, h.sx_ready_at as ready_at, h.sx_retry_at as retry_at, h.sx_attempts as attempts,
-       h.sx_owed as owed, h.sx_deadline as deadline
+       h.sx_owed as owed, case when h.sx_inflight_write_id is not null then h.sx_act_at end as deadline
 from sync.record_head h
 left join sync.record_body b on b.account_id = h.account_id and b.rid = h.rid
 union all
@@ -168,7 +169,7 @@ select h.account_id, h.record_type, h.rid, h.rid::text, 'netsuite',
        h.ns_inflight_write_id, h.ns_dirty_seq, h.ns_hint_seq,
        h.ns_dirty_since, h.ns_last_hint_at, h.ns_hints, h.ns_urgent,
        h.ns_must_read, h.ns_ready_at, h.ns_retry_at, h.ns_attempts,
-       h.ns_owed, h.ns_deadline
+       h.ns_owed, case when h.ns_inflight_write_id is not null then h.ns_act_at end
 from sync.record_head h
 left join sync.record_body b on b.account_id = h.account_id and b.rid = h.rid;
 comment on view sync.shadow is 'What each side is known to hold, and the working columns of its doorbells and writes.';
@@ -217,9 +218,10 @@ create table sync.event_log (
     correlation_id text,
     entry json,
     primary key (account_id, event_id),
+    -- One check, since it is paid for by every event.
     check (case kind when 'hint' then seq is not null and record_seq is null and side is not null
                      else seq is null and record_seq is not null and entry is not null end)
-);
+) with (toast_tuple_target = 4080);
 comment on table sync.event_log is 'The immutable log: hints as they came in, entries as they were folded. Read events.';
 create unique index event_log_hints on sync.event_log (account_id, rid, side, seq) where seq is not null;
 create unique index event_log_entries on sync.event_log (account_id, rid, record_seq) where record_seq is not null;
@@ -264,7 +266,7 @@ create table sync.versions (
     decisions json not null,
     created_at timestamptz not null,
     primary key (account_id, rid, version)
-);
+) with (toast_tuple_target = 4080);
 comment on table sync.versions is 'Canonical versions: the difference from the one before, sometimes the whole state.';
 
 create table sync.overrides (

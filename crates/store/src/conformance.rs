@@ -45,6 +45,7 @@ macro_rules! records_conformance {
             identity: a_moved_link_retires_the_old_id;
             identity: hints_follow_a_record_that_became_another;
             identity: an_id_of_another_record_is_not_taken;
+            identity: our_own_create_takes_its_id_from_a_provisional_record;
             identity: living_records_answer_their_natural_key;
             together: no_bell_is_lost_between_intake_and_merge;
             together: many_hands_meeting_one_new_id_make_one_record;

@@ -38,11 +38,22 @@ pub const WORK_CHANNEL: &str = "concord_work";
 /// How often intake begins again because somebody else linked an id or merged a record while it waited.
 const MAX_ATTEMPTS: usize = 8;
 
-/// Every statement of the core is a lookup by key or by one of the queue's partial indexes, whatever the statistics say:
-/// one plan for all, and no sequential scan of a table that was small when the plan was made.
-const BEGIN: &str = "begin; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off";
-const BEGIN_READING: &str = "begin isolation level repeatable read read only; \
-     set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off";
+/// Every statement of the core is a lookup by key or by one of the queue's partial indexes, and must stay one while tables
+/// grow and before anybody has analysed them. So the plan is made once and not from statistics: no scans, no joins but by
+/// index, and whoever touches the fewest rows wins.
+macro_rules! planned {
+    ($begin:literal) => {
+        concat!(
+            $begin,
+            "; set local plan_cache_mode = force_generic_plan; set local enable_seqscan = off; \
+             set local enable_bitmapscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off; \
+             set local cpu_tuple_cost = 1"
+        )
+    };
+}
+
+const BEGIN: &str = planned!("begin");
+const BEGIN_READING: &str = planned!("begin isolation level repeatable read read only");
 
 /// [`Records`] over Postgres. Cloning shares the pool.
 #[derive(Debug, Clone)]

@@ -38,7 +38,7 @@ pub async fn waiting(
             union all
             select account_id, sx_hints + ns_hints, least(sx_dirty_since, ns_dirty_since)
               from sync.record_head where account_id = any($1) and merge_at is null and not locked
-               and (sx_deadline is not null or ns_deadline is not null) and (sx_dirty_seq > 0 or ns_dirty_seq > 0)
+               and (sx_act_at is not null or ns_act_at is not null) and (sx_dirty_seq > 0 or ns_dirty_seq > 0)
             union all
             select h.account_id, h.sx_hints + h.ns_hints, least(h.sx_dirty_since, h.ns_dirty_since)
               from (select distinct account_id, record_type, rid from sync.record_lock

@@ -85,6 +85,10 @@ pub async fn hints_follow_a_record_that_became_another(records: Arc<dyn Records>
 /// A claim on somebody else's id changes nothing: refused, or set aside for a person.
 pub async fn an_id_of_another_record_is_not_taken(records: Arc<dyn Records>) {
     let owner = known(&records, hint(1, "7"), 0).await;
+    change(&records, &owner, |_, patch| {
+        observe(patch, 40, Side::Netsuite, fields(&[("email", "a@b.example")]), 1);
+    })
+    .await;
     let thief = known(&records, hint(2, "8"), 0).await;
     let mut plan = |views: &[View]| {
         let mut patch = Patch::of(views[0].record.clone());
@@ -95,6 +99,17 @@ pub async fn an_id_of_another_record_is_not_taken(records: Arc<dyn Records>) {
     assert_eq!(lookup(&records, Side::Netsuite, "7").await, Some(owner.rid));
     assert_eq!(native_id(&records, Side::Netsuite, &owner).await, Some(native("7")));
     assert_eq!(native_id(&records, Side::Netsuite, &thief).await, Some(native("8")));
+}
+
+/// A hint may come before the answer to our own create: the provisional record it made has no claim to the id.
+pub async fn our_own_create_takes_its_id_from_a_provisional_record(records: Arc<dyn Records>) {
+    let creator = known(&records, Hint { side: Side::Suitex, new_rid: Rid(id(2_000_000)), ..hint(1, "s1") }, 0).await;
+    let provisional = known(&records, hint(2, "7"), 0).await;
+    change(&records, &creator, |_, patch| patch.record.shadows.netsuite.native_id = Some(native("7"))).await;
+    assert_eq!(lookup(&records, Side::Netsuite, "7").await, Some(creator.rid));
+    assert_eq!(native_id(&records, Side::Netsuite, &creator).await, Some(native("7")));
+    assert_eq!(known(&records, hint(3, "7"), 1).await, creator);
+    assert_eq!(view(&records, &provisional).await.pending.len(), 1, "its hints wait for its first observation");
 }
 
 /// Only the living, only of that type and account, at most ten.

@@ -14,7 +14,7 @@ use super::load::signed;
 use crate::StoreError;
 use crate::instant::{Instant, maybe};
 
-/// A rung side must not be written to before it was looked at (R7), so its `write_at` goes.
+/// A rung side must not be written to before it was looked at (R7): only a write in flight keeps its time.
 fn ring_sql(side: Side) -> String {
     let p = prefix(side);
     format!(
@@ -22,7 +22,8 @@ fn ring_sql(side: Side) -> String {
             update sync.record_head h
             set {p}_hint_seq = k.seq, {p}_dirty_seq = k.seq, {p}_dirty_since = k.dirty_since,
                 {p}_last_hint_at = k.last_hint_at, {p}_hints = k.hints, {p}_urgent = k.urgent,
-                {p}_must_read = k.must_read, {p}_ready_at = k.ready_at, {p}_write_at = null, merge_at = k.merge_at
+                {p}_must_read = k.must_read, {p}_ready_at = k.ready_at, merge_at = k.merge_at,
+                {p}_act_at = case when {p}_inflight_write_id is not null then {p}_act_at end
             from unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
                         $7::integer[], $8::boolean[], $9::boolean[], $10::timestamptz[], $11::timestamptz[])
                 as k (account_id, record_type, rid, seq, dirty_since, last_hint_at, hints, urgent, must_read, ready_at,

@@ -8,7 +8,7 @@ use super::load::signed;
 use super::save::Change;
 use crate::StoreError;
 use crate::instant::{Instant, maybe};
-use crate::json_text;
+use crate::json_text::{self, JsonText};
 
 const NUL: &str = "a value holds a NUL, which Postgres has no text for";
 
@@ -50,11 +50,11 @@ async fn upsert_intents(conn: &mut PgConnection, rows: &[IntentRow<'_>]) -> Resu
     sqlx::query(
         "insert into sync.idempotency_keys as i (account_id, record_type, rid, write_id, side, kind, stamp, expect,
              changes, pre, version, status, deadline, native_id, generation, occurred_at, settled_at)
-         select account_id, record_type, rid, write_id, side, kind, stamp, expect, changes::json, pre::json, version,
+         select account_id, record_type, rid, write_id, side, kind, stamp, expect, changes, pre, version,
                 status, deadline, native_id, generation, occurred_at,
                 case when status not in ('in_flight', 'unknown') then now() end
          from unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
-                     $9::text[], $10::text[], $11::bigint[], $12::text[], $13::timestamptz[], $14::text[],
+                     $9::json[], $10::json[], $11::bigint[], $12::text[], $13::timestamptz[], $14::text[],
                      $15::integer[], $16::timestamptz[])
             as w (account_id, record_type, rid, write_id, side, kind, stamp, expect, changes, pre, version, status,
                   deadline, native_id, generation, occurred_at)
@@ -71,8 +71,8 @@ async fn upsert_intents(conn: &mut PgConnection, rows: &[IntentRow<'_>]) -> Resu
     .bind(rows.iter().map(|r| r.intent.kind.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| signed(r.intent.stamp)).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| signed(r.intent.expect)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.changes.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.pre.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| JsonText(&r.changes)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| JsonText(&r.pre)).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| signed(r.intent.version)).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.intent.status.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| Instant(r.intent.deadline)).collect::<Vec<_>>())

@@ -15,7 +15,7 @@ use super::load::{place, signed};
 use crate::StoreError;
 use crate::cells::{Cells, read_key};
 use crate::instant::Instant;
-use crate::json_text;
+use crate::json_text::{self, JsonText};
 use crate::records::{Hint, Intake};
 
 /// A side's id, as links know it.
@@ -229,11 +229,11 @@ async fn insert_hints(
              seq, operation, occurred_at, base_version, changes, full_snapshot_ref, remote_version, write_id,
              auth_context, correlation_id)
          select 'hint', $1, account_id, event_id, record_type, record_id, rid, side, source, seq, operation, occurred_at,
-                base_version, changes::json, full_snapshot_ref, remote_version, write_id, auth_context::json,
+                base_version, changes, full_snapshot_ref, remote_version, write_id, auth_context,
                 correlation_id
          from unnest($2::text[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[], $9::bigint[],
-                     $10::text[], $11::timestamptz[], $12::bigint[], $13::text[], $14::text[], $15::bigint[],
-                     $16::uuid[], $17::text[], $18::text[])
+                     $10::text[], $11::timestamptz[], $12::bigint[], $13::json[], $14::text[], $15::bigint[],
+                     $16::uuid[], $17::json[], $18::text[])
             as e (account_id, event_id, record_type, record_id, rid, side, source, seq, operation, occurred_at,
                   base_version, changes, full_snapshot_ref, remote_version, write_id, auth_context, correlation_id)
          on conflict (account_id, event_id) do nothing
@@ -251,11 +251,11 @@ async fn insert_hints(
     .bind(rows.iter().map(|r| r.hint.operation.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| Instant(r.hint.occurred_at)).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.hint.base_version.map(signed)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.changes.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| JsonText(&r.changes)).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.hint.full_snapshot_ref.as_deref().map(json_text::without_nul)).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.hint.remote_version).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.hint.write_id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.auth_context.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| r.auth_context.as_deref().map(JsonText)).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.hint.correlation_id.as_deref().map(json_text::without_nul)).collect::<Vec<_>>())
     .fetch_all(conn)
     .await

@@ -72,7 +72,8 @@ async fn set_aside(conn: &mut PgConnection, change: &Change<'_>, refusal: &Store
          )
          update sync.record_head
          set has_locks = true, locked = true, merge_at = null, lease_owner = null, lease_until = null,
-             sx_ready_at = null, ns_ready_at = null, sx_write_at = null, ns_write_at = null
+             sx_ready_at = null, sx_act_at = case when sx_inflight_write_id is not null then sx_act_at end,
+             ns_ready_at = null, ns_act_at = case when ns_inflight_write_id is not null then ns_act_at end
          where account_id = $1 and record_type = $2 and rid = $3",
     )
     .bind(key.account.as_str())

@@ -1,8 +1,11 @@
-//! How a side's state is kept: as its difference from the canonical state. In the steady state all three are equal, so
-//! two thirds of what would be written and read is nothing.
+//! How the wide part of a record is kept short.
+//!
+//! A side's state is kept as its difference from the canonical state: in the steady state all three are equal, so two
+//! thirds of what would be written and read is nothing. Causes are kept once each, with the fields they brought.
 
 use std::collections::BTreeMap;
 
+use model::record::FieldMeta;
 use model::{Fields, Value};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +56,23 @@ pub(super) fn restore(canonical: &Fields, kept: Option<&[u8]>) -> Result<Fields,
     })
 }
 
+/// The JSON to keep for the causes of fields: `[[cause, [fields]], …]`. `None` when it holds a NUL.
+pub(super) fn keep_meta(meta: &BTreeMap<String, FieldMeta>) -> Option<String> {
+    let mut causes: Vec<(&FieldMeta, Vec<&str>)> = Vec::new();
+    for (field, cause) in meta {
+        match causes.iter_mut().find(|(known, _)| *known == cause) {
+            Some((_, fields)) => fields.push(field),
+            None => causes.push((cause, vec![field])),
+        }
+    }
+    crate::json_text::write_clean(&causes)
+}
+
+/// The causes of fields from what was kept.
+pub(super) fn restore_meta(kept: Vec<(FieldMeta, Vec<String>)>) -> BTreeMap<String, FieldMeta> {
+    kept.into_iter().flat_map(|(cause, fields)| fields.into_iter().map(move |field| (field, cause.clone()))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +97,23 @@ mod tests {
                 assert_eq!(&restore(canonical, kept.as_deref().map(str::as_bytes)).unwrap(), side);
             }
         }
+    }
+
+    #[test]
+    fn a_cause_is_kept_once() {
+        let cause = |n: u128| FieldMeta {
+            side: None,
+            event_id: uuid::Uuid::from_u128(n),
+            edited_at: model::Timestamp::UNIX_EPOCH,
+            written_to: None,
+            rewrites: 0,
+            rewriting_since: None,
+        };
+        let meta: BTreeMap<String, FieldMeta> =
+            [("a", 1), ("b", 2), ("c", 1)].map(|(field, n)| (field.to_owned(), cause(n))).into();
+        let kept = keep_meta(&meta).unwrap();
+        assert_eq!(kept.matches("event_id").count(), 2);
+        assert_eq!(restore_meta(serde_json::from_str(&kept).unwrap()), meta);
+        assert_eq!(keep_meta(&BTreeMap::new()).unwrap(), "[]");
     }
 }

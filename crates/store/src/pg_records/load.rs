@@ -93,7 +93,7 @@ async fn load_bodies(conn: &mut PgConnection, heads: &mut [HeadRow]) -> Result<V
         has_body[at] = true;
         let record = &mut heads[at].record;
         record.head.state = cells.json::<Fields>()?;
-        record.head.meta = cells.json::<std::collections::BTreeMap<String, FieldMeta>>()?;
+        record.head.meta = kept::restore_meta(cells.json::<Vec<(FieldMeta, Vec<String>)>>()?);
         for side in Side::BOTH {
             let kept: Option<&sqlx::types::JsonRawValue> = cells.next()?;
             record.shadows[side].state = kept::restore(&record.head.state, kept.map(|json| json.get().as_bytes()))
@@ -215,7 +215,7 @@ fn read_lock(cells: &mut Cells<'_>) -> Result<Lock, StoreError> {
     })
 }
 
-/// Unsettled hints of a side, from where the settled ones end.
+/// Unsettled hints of a side, from where the settled ones end. The outcome is asked for hint by hint, never joined.
 const PENDING: &str = "
     select k.place, e.event_id, e.record_id, e.side, e.seq, e.operation, e.source, e.changes, e.remote_version, e.write_id,
            e.occurred_at, e.received_at
@@ -224,7 +224,7 @@ const PENDING: &str = "
     cross join lateral (
         select * from sync.event_log e
         where e.account_id = k.account_id and e.rid = k.rid and e.side = k.side and e.seq > k.settled_seq
-          and not exists (select from sync.event_outcome o where o.account_id = e.account_id and o.event_id = e.event_id)
+          and (select true from sync.event_outcome o where o.account_id = e.account_id and o.event_id = e.event_id) is null
         order by e.seq limit $6
     ) e";
 

@@ -18,10 +18,14 @@ static THESE: LazyLock<String> = LazyLock::new(|| format!("{} for update of h", 
 static THESE_UNLOCKED: LazyLock<String> = LazyLock::new(these);
 static DUE_MERGE: LazyLock<String> =
     LazyLock::new(|| due("merge_at", "and (h.lease_until is null or h.lease_until <= $2)"));
-static DUE_WRITE: [LazyLock<String>; 2] =
-    [LazyLock::new(|| due("sx_write_at", "")), LazyLock::new(|| due("ns_write_at", ""))];
-static OVERDUE: [LazyLock<String>; 2] =
-    [LazyLock::new(|| due("sx_deadline", "")), LazyLock::new(|| due("ns_deadline", ""))];
+static DUE_WRITE: [LazyLock<String>; 2] = [
+    LazyLock::new(|| due("sx_act_at", "and h.sx_inflight_write_id is null")),
+    LazyLock::new(|| due("ns_act_at", "and h.ns_inflight_write_id is null")),
+];
+static OVERDUE: [LazyLock<String>; 2] = [
+    LazyLock::new(|| due("sx_act_at", "and h.sx_inflight_write_id is not null")),
+    LazyLock::new(|| due("ns_act_at", "and h.ns_inflight_write_id is not null")),
+];
 
 /// Postgres locks rows in the order they are sorted in, so whoever waits, waits in the same order.
 fn these() -> String {
@@ -136,12 +140,12 @@ static NEXT_WRITE: [LazyLock<String>; 2] =
     [LazyLock::new(|| next_write(Side::Suitex)), LazyLock::new(|| next_write(Side::Netsuite))];
 
 fn next_write(side: Side) -> String {
-    let first = |column: &str| {
-        format!(
-            "(select h.{0}_{column} from sync.record_head h
-              where h.account_id = a.account_id and h.{0}_{column} is not null order by h.{0}_{column} limit 1)",
-            prefix(side)
-        )
-    };
-    format!("select min(least({}, {})) from unnest($1::text[]) as a (account_id)", first("write_at"), first("deadline"))
+    format!(
+        "select min(h.act_at) from unnest($1::text[]) as a (account_id)
+         cross join lateral (
+            select h.{0}_act_at as act_at from sync.record_head h
+            where h.account_id = a.account_id and h.{0}_act_at is not null order by h.{0}_act_at limit 1
+         ) h",
+        prefix(side)
+    )
 }

@@ -18,7 +18,7 @@ use super::load::signed;
 use super::save::Change;
 use crate::StoreError;
 use crate::instant::{Instant, maybe};
-use crate::json_text;
+use crate::json_text::{self, JsonText};
 use crate::records::MAX_PENDING;
 
 type Statement<'q, O> = QueryAs<'q, Postgres, O, PgArguments>;
@@ -44,8 +44,8 @@ const HEAD_COLUMNS: [(&str, &str); 14] = [
 /// Work that was left rings once a transaction. A leased record is somebody's already.
 static UPDATE: LazyLock<String> = LazyLock::new(|| {
     let sides = Side::BOTH.into_iter().flat_map(|side| {
-        let derived = [("write_at", "timestamptz"), ("deadline", "timestamptz")];
-        SIDE_COLUMNS.into_iter().chain(derived).map(move |(name, kind)| (format!("{}_{name}", prefix(side)), kind))
+        let due = [("act_at", "timestamptz")];
+        SIDE_COLUMNS.into_iter().chain(due).map(move |(name, kind)| (format!("{}_{name}", prefix(side)), kind))
     });
     let columns: Vec<(String, &str)> =
         HEAD_COLUMNS.into_iter().map(|(name, kind)| (name.to_owned(), kind)).chain(sides).collect();
@@ -62,7 +62,7 @@ static UPDATE: LazyLock<String> = LazyLock::new(|| {
             where h.account_id = k.account_id and h.record_type = k.record_type and h.rid = k.rid
               and h.version <= k.version and h.record_seq <= k.record_seq and h.last_stamp <= k.last_stamp
             returning h.lease_owner is null and h.merge_at is not null as merge,
-                      h.sx_write_at is not null as suitex, h.ns_write_at is not null as netsuite
+                      h.sx_act_at is not null as suitex, h.ns_act_at is not null as netsuite
          ), work as (
             select count(*) as saved, concat_ws(' ', case when bool_or(merge) then 'merge' end,
                 case when bool_or(suitex) then 'suitex' end, case when bool_or(netsuite) then 'netsuite' end) as words
@@ -154,12 +154,15 @@ fn merge_at(change: &Change<'_>) -> Option<Timestamp> {
     due.min().filter(|_| !record.locked())
 }
 
-/// When a sweep may take a side for its writer: owed, clean (R7), nothing in flight (R5), no lock on the record.
-fn write_at(change: &Change<'_>, side: Side) -> Option<Timestamp> {
+/// When a side's writer may take the record: with a write in flight at its deadline (R8); else, where something is owed
+/// and may be written (clean, R7; no lock on the record), when it may try.
+fn act_at(change: &Change<'_>, side: Side) -> Option<Timestamp> {
     let record = change.after();
+    if let Some(intent) = record.inflight(side) {
+        return Some(intent.deadline);
+    }
     let shadow = &record.shadows[side];
-    let may = shadow.owed && !shadow.dirty() && shadow.inflight.is_none() && !record.locked();
-    shadow.retry_at.filter(|_| may)
+    shadow.retry_at.filter(|_| shadow.owed && !shadow.dirty() && !record.locked())
 }
 
 fn bind_side<'q, O>(query: Statement<'q, O>, heads: &[&Change<'q>], side: Side) -> Statement<'q, O> {
@@ -187,8 +190,7 @@ fn bind_side<'q, O>(query: Statement<'q, O>, heads: &[&Change<'q>], side: Side) 
         .bind(each(heads, side, |s| maybe(s.retry_at)))
         .bind(each(heads, side, |s| s.attempts.cast_signed()))
         .bind(each(heads, side, |s| s.owed))
-        .bind(heads.iter().map(|change| maybe(write_at(change, side))).collect::<Vec<_>>())
-        .bind(heads.iter().map(|change| maybe(change.after().inflight(side).map(|w| w.deadline))).collect::<Vec<_>>())
+        .bind(heads.iter().map(|change| maybe(act_at(change, side))).collect::<Vec<_>>())
 }
 
 /// Where the search for unsettled hints may begin after this patch. Numbers may be missing, never come twice, and only
@@ -221,12 +223,12 @@ pub(super) async fn save_bodies(conn: &mut PgConnection, changes: &[Change<'_>])
         let saved = sqlx::query(sql)
             .bind(bodies.iter().map(|b| b.change.key().account.as_str()).collect::<Vec<_>>())
             .bind(bodies.iter().map(|b| b.change.key().rid.0).collect::<Vec<_>>())
-            .bind(bodies.iter().map(|b| b.state.as_str()).collect::<Vec<_>>())
-            .bind(bodies.iter().map(|b| b.meta.as_str()).collect::<Vec<_>>())
-            .bind(bodies.iter().map(|b| b.sides.suitex.as_deref()).collect::<Vec<_>>())
-            .bind(bodies.iter().map(|b| b.sides.netsuite.as_deref()).collect::<Vec<_>>())
-            .bind(bodies.iter().map(|b| b.line_ids.suitex.as_deref()).collect::<Vec<_>>())
-            .bind(bodies.iter().map(|b| b.line_ids.netsuite.as_deref()).collect::<Vec<_>>())
+            .bind(bodies.iter().map(|b| JsonText(&b.state)).collect::<Vec<_>>())
+            .bind(bodies.iter().map(|b| JsonText(&b.meta)).collect::<Vec<_>>())
+            .bind(bodies.iter().map(|b| b.sides.suitex.as_deref().map(JsonText)).collect::<Vec<_>>())
+            .bind(bodies.iter().map(|b| b.sides.netsuite.as_deref().map(JsonText)).collect::<Vec<_>>())
+            .bind(bodies.iter().map(|b| b.line_ids.suitex.as_deref().map(JsonText)).collect::<Vec<_>>())
+            .bind(bodies.iter().map(|b| b.line_ids.netsuite.as_deref().map(JsonText)).collect::<Vec<_>>())
             .execute(&mut *conn)
             .await
             .map_err(StoreError::database("store states"))?
@@ -238,17 +240,17 @@ pub(super) async fn save_bodies(conn: &mut PgConnection, changes: &[Change<'_>])
 
 const UPDATE_BODIES: &str = "
     update sync.record_body b
-    set state = k.state::json, field_meta = k.field_meta::json, sx_state = k.sx_state::json,
-        ns_state = k.ns_state::json, sx_line_ids = k.sx_line_ids::json, ns_line_ids = k.ns_line_ids::json
-    from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+    set state = k.state, field_meta = k.field_meta, sx_state = k.sx_state,
+        ns_state = k.ns_state, sx_line_ids = k.sx_line_ids, ns_line_ids = k.ns_line_ids
+    from unnest($1::text[], $2::uuid[], $3::json[], $4::json[], $5::json[], $6::json[], $7::json[], $8::json[])
         as k (account_id, rid, state, field_meta, sx_state, ns_state, sx_line_ids, ns_line_ids)
     where b.account_id = k.account_id and b.rid = k.rid";
 
 const INSERT_BODIES: &str = "
     insert into sync.record_body (account_id, rid, state, field_meta, sx_state, ns_state, sx_line_ids, ns_line_ids)
-    select account_id, rid, state::json, field_meta::json, sx_state::json, ns_state::json, sx_line_ids::json,
-           ns_line_ids::json
-    from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+    select account_id, rid, state, field_meta, sx_state, ns_state, sx_line_ids,
+           ns_line_ids
+    from unnest($1::text[], $2::uuid[], $3::json[], $4::json[], $5::json[], $6::json[], $7::json[], $8::json[])
         as k (account_id, rid, state, field_meta, sx_state, ns_state, sx_line_ids, ns_line_ids)";
 
 /// A body as text.
@@ -279,7 +281,7 @@ impl<'a> Body<'a> {
         Ok(Self {
             change,
             state: json_text::write_clean(&record.head.state).ok_or_else(nul)?,
-            meta: json_text::write_clean(&record.head.meta).ok_or_else(nul)?,
+            meta: kept::keep_meta(&record.head.meta).ok_or_else(nul)?,
             sides,
             line_ids,
         })

@@ -9,7 +9,7 @@ use super::load::signed;
 use super::save::Change;
 use crate::StoreError;
 use crate::instant::{Instant, maybe};
-use crate::json_text;
+use crate::json_text::{self, JsonText};
 use crate::records::{AuditRow, LogRow};
 
 const NUL: &str = "a value holds a NUL, which Postgres has no text for";
@@ -97,10 +97,10 @@ pub(super) async fn append_entries(conn: &mut PgConnection, changes: &[Change<'_
         "insert into sync.event_log (account_id, event_id, record_type, record_id, rid, side, source, kind, record_seq,
              operation, occurred_at, received_at, remote_version, write_id, entry)
          select account_id, event_id, record_type, record_id, rid, side, source, kind, record_seq, operation, occurred_at,
-                received_at, remote_version, write_id, entry::json
+                received_at, remote_version, write_id, entry
          from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[],
                      $9::bigint[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::uuid[],
-                     $15::text[])
+                     $15::json[])
             as e (account_id, event_id, record_type, record_id, rid, side, source, kind, record_seq, operation,
                   occurred_at, received_at, remote_version, write_id, entry)",
     )
@@ -118,7 +118,7 @@ pub(super) async fn append_entries(conn: &mut PgConnection, changes: &[Change<'_
     .bind(rows.iter().map(|r| Instant(r.row.at)).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.remote_version).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.write_id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.entry.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| JsonText(&r.entry)).collect::<Vec<_>>())
     .execute(conn)
     .await
     .map(drop)
@@ -173,21 +173,19 @@ pub(super) async fn insert_versions(conn: &mut PgConnection, changes: &[Change<'
     sqlx::query(
         "insert into sync.versions
             (account_id, record_type, rid, version, delta, full_state, alive, event_id, decisions, created_at)
-         select account_id, record_type, rid, version, delta::json, full_state::json, alive, event_id, decisions::json,
-                created_at
-         from unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::boolean[],
-                     $8::uuid[], $9::text[], $10::timestamptz[])
+         select * from unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::json[], $6::json[], $7::boolean[],
+                              $8::uuid[], $9::json[], $10::timestamptz[])
             as v (account_id, record_type, rid, version, delta, full_state, alive, event_id, decisions, created_at)",
     )
     .bind(rows.iter().map(|(key, ..)| key.account.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(key, ..)| key.record_type.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(key, ..)| key.rid.0).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, version, ..)| signed(version.version)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, _, delta, ..)| delta.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, _, _, full, _)| full.as_deref()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, _, delta, ..)| JsonText(delta)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, _, _, full, _)| full.as_deref().map(JsonText)).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, version, ..)| version.alive).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, version, ..)| version.event_id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(.., decisions)| decisions.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(.., decisions)| JsonText(decisions)).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, version, ..)| Instant(version.created_at)).collect::<Vec<_>>())
     .execute(conn)
     .await
