@@ -7,6 +7,7 @@ use model::{Fields, LineIds, Side, Value};
 use crate::field::{Context, push_conflict};
 use crate::fold::Effects;
 use crate::owed::{Owed, owed_to};
+use crate::resolution::die;
 
 /// The word that stands for a deletion in `overrides`.
 const DELETED: &str = "deleted";
@@ -23,7 +24,7 @@ pub(crate) fn fold_absence(record: &mut Record, cx: &Context<'_>, fx: &mut Effec
         return; // both sides deleted it, or our own delete is seen
     }
     if unpropagated.is_empty() {
-        record.head.alive = false;
+        die(record, fx);
         return;
     }
     match cx.spec.delete_policy {
@@ -39,7 +40,7 @@ pub(crate) fn fold_absence(record: &mut Record, cx: &Context<'_>, fx: &mut Effec
                     event_id: cx.event_id,
                 });
             }
-            record.head.alive = false;
+            die(record, fx);
         }
         DeletePolicy::UpdateWins => fx.overrides.push(deletion_lost(cx, cx.side)),
         DeletePolicy::Manual => {
@@ -113,12 +114,22 @@ fn deletion_lost(cx: &Context<'_>, by: Side) -> Override {
     }
 }
 
-/// Values the other side changed that this side has not seen. Locked fields count: they were typed all the same.
+/// Values the other side changed that this side has not seen. Locked fields count, and so do values that wait in a
+/// conflict: they were typed all the same.
 fn unpropagated(record: &Record, spec: &TypeSpec, side: Side) -> Fields {
-    match owed_to(record, spec, side, &|_| false) {
+    let mut fields = match owed_to(record, spec, side, &|_| false) {
         Owed::Update { changes, .. } => changes,
         Owed::Nothing | Owed::Create { .. } | Owed::Delete { .. } => Fields::new(),
+    };
+    for conflict in record.conflicts.iter().filter(|conflict| conflict.field != WHOLE) {
+        let (ours, theirs) = match side {
+            Side::Suitex => (&conflict.suitex, &conflict.netsuite),
+            Side::Netsuite => (&conflict.netsuite, &conflict.suitex),
+        };
+        let unseen = theirs.iter().flatten().filter(|(name, value)| ours.as_ref().and_then(|o| o.get(*name)) != Some(*value));
+        fields.extend(unseen.map(|(name, value)| (name.clone(), value.clone())));
     }
+    fields
 }
 
 /// The side holds the record no more; a recreation there will be a new generation with a new id.

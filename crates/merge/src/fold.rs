@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use model::record::{
-    Ack, Conflict, ConflictStatus, Entry, Existence, FieldMeta, Intent, IntentStatus, Observation, Override, Record,
-    Release, Resolution, Version, WHOLE,
+    Ack, Conflict, Entry, Existence, Intent, IntentStatus, Observation, Override, Record, Release, Resolution, Version,
 };
 use model::spec::{Policy, TypeSpec};
 use model::{EventId, Fields, Side, Timestamp, Value, WriteKind};
@@ -13,6 +12,7 @@ use model::{EventId, Fields, Side, Timestamp, Value, WriteKind};
 use crate::existence::{Return, fold_absence, fold_return, forget};
 use crate::field::{Context, fold_unit, set, value};
 use crate::lines::fold_lines;
+use crate::resolution::resolve;
 
 /// Every so many versions the whole state is kept, so that no reading of the past folds far.
 const FULL_EVERY: u64 = 20;
@@ -345,72 +345,4 @@ fn let_go(record: &mut Record, release: &Release, fx: &mut Effects) {
         shadow.inflight = None;
     }
     shadow.epoch += 1;
-}
-
-fn resolve(record: &mut Record, cx: &Context<'_>, resolution: &Resolution, fx: &mut Effects) -> Result<(), FoldError> {
-    let at = record
-        .conflicts
-        .iter()
-        .position(|conflict| conflict.conflict_id == resolution.conflict_id)
-        .ok_or(FoldError::NoSuchConflict(resolution.conflict_id))?;
-    if record.conflicts[at].rev != resolution.rev {
-        return Err(FoldError::StaleResolution { seen: resolution.rev, current: record.conflicts[at].rev });
-    }
-    let mut conflict = record.conflicts.remove(at);
-    record.locks.retain(|lock| lock.conflict_id != Some(conflict.conflict_id));
-    conflict.status = ConflictStatus::Resolved;
-    let lost = |field: &str, value: Value, side: Side, winner: Value| Override {
-        field: field.to_owned(),
-        losing_value: value,
-        losing_side: side,
-        winning_value: winner,
-        policy: "resolved".to_owned(),
-        version: cx.next_version,
-        event_id: cx.event_id,
-    };
-    for side in Side::BOTH {
-        let seen = match side {
-            Side::Suitex => &conflict.suitex,
-            Side::Netsuite => &conflict.netsuite,
-        };
-        match (seen, &resolution.values) {
-            (None, Some(_)) => fx.overrides.push(lost(WHOLE, Value::text("deleted"), side, Value::Null)),
-            (Some(seen), values) => {
-                let empty = Fields::new();
-                let stands = values.as_ref().unwrap_or(&empty);
-                for (name, value) in seen.iter().filter(|(name, v)| stands.get(*name) != Some(*v)) {
-                    fx.overrides.push(lost(name, value.clone(), side, crate::field::value(stands, name)));
-                }
-            }
-            (None, None) => {}
-        }
-    }
-    match &resolution.values {
-        None => record.head.alive = false,
-        Some(values) => {
-            record.head.alive = true;
-            let names: Vec<String> = if conflict.field == WHOLE {
-                cx.spec.fields.iter().map(|f| f.name.clone()).filter(|name| values.contains_key(name)).collect()
-            } else {
-                cx.spec.field(&conflict.field).map_or_else(
-                    || vec![conflict.field.clone()],
-                    |field| cx.spec.group_of(field).iter().map(|f| f.name.clone()).collect(),
-                )
-            };
-            for name in names {
-                set(&mut record.head.state, &name, value(values, &name));
-                let meta = FieldMeta {
-                    side: None,
-                    event_id: cx.event_id,
-                    edited_at: cx.at,
-                    written_to: None,
-                    rewrites: 0,
-                    rewriting_since: None,
-                };
-                record.head.meta.insert(name, meta);
-            }
-        }
-    }
-    fx.closed.push((conflict, Some(resolution.clone())));
-    Ok(())
 }

@@ -7,6 +7,7 @@ mod lines;
 pub mod normal;
 mod owed;
 mod policy;
+mod resolution;
 mod schedule;
 
 pub use fold::{Effects, FoldError, fold};

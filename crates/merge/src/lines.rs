@@ -11,63 +11,59 @@ use model::{Fields, Line, Lines, Side, Value};
 use crate::field::{Context, Outcome, Unit, judge, open_conflict, set, value};
 use crate::fold::Effects;
 
-/// Turns lines by a side's own line ids into lines by line key: mapped ids first, then an exact match with a line
-/// the side has no id for yet, then the business key, else the line is new and its key is made from its id.
+/// Turns lines by a side's own line ids into lines by line key: mapped ids first, then an exact match with a line the
+/// side has no id for yet, then the business key, else the line is new and its key is made from its id.
 ///
-/// `mapped`: line key → id as the shadow knows it. Answers the lines and the ids of every line seen. Empty fields are
-/// left out, as in every state.
+/// `mapped`: line key → id as the shadow knows it. `expected`: the sublist as it may stand there, likeliest first: what
+/// the shadow says, what our unresolved writes say, the canonical state. (A line we wrote and whose id we were never
+/// told must be found by what *we wrote*: the canonical line may have moved on meanwhile.) Answers the lines and the
+/// ids of every line seen.
 pub fn key_lines(
     spec: &LinesSpec,
     side: Side,
     mapped: &BTreeMap<String, String>,
-    canonical: &Value,
+    expected: &[&Value],
     seen: &Lines,
 ) -> (Lines, BTreeMap<String, String>) {
     let by_id: BTreeMap<&String, &String> = mapped.iter().map(|(key, id)| (id, key)).collect();
-    let empty = Lines::new();
-    let canonical = canonical.as_lines().unwrap_or(&empty);
-    let mut open: BTreeSet<&String> = canonical.keys().filter(|key| !mapped.contains_key(*key)).collect();
     let (mut lines, mut ids) = (Lines::new(), BTreeMap::new());
-    let mut unmatched: Vec<(&String, Fields)> = Vec::new();
-    let full = |line: &Fields| -> Fields {
-        line.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
-    };
-    for (id, line) in seen.iter().filter_map(|(id, line)| line.as_ref().map(|line| (id, full(line)))) {
+    let mut unmatched: Vec<(&String, &Fields)> = Vec::new();
+    for (id, line) in seen.iter().filter_map(|(id, line)| line.as_ref().map(|line| (id, line))) {
         match by_id.get(id) {
             Some(key) => {
-                lines.insert((*key).clone(), Some(line));
+                lines.insert((*key).clone(), Some(line.clone()));
                 ids.insert((*key).clone(), id.clone());
             }
             None => unmatched.push((id, line)),
         }
     }
-    let same = |key: &String, line: &Fields, names: &[&str]| {
-        canonical[key].as_ref().is_some_and(|ours| names.iter().all(|name| value(ours, name) == value(line, name)))
-    };
     let all: Vec<&str> = spec.line.iter().filter(|f| f.authority().is_none()).map(|f| f.name.as_str()).collect();
     let business: Vec<&str> = spec.match_on.iter().map(String::as_str).collect();
     for names in [&all, &business] {
-        if names.is_empty() {
-            continue;
+        for held in expected.iter().filter_map(|value| value.as_lines()).filter(|_| !names.is_empty()) {
+            unmatched.retain(|(id, line)| {
+                let mut open = held.iter().filter(|(key, _)| !mapped.contains_key(*key) && !lines.contains_key(*key));
+                let same = |ours: &Line| {
+                    ours.as_ref().is_some_and(|ours| names.iter().all(|name| value(ours, name) == value(line, name)))
+                };
+                let Some(key) = open.find(|(_, ours)| same(ours)).map(|(key, _)| key.clone()) else { return true };
+                lines.insert(key.clone(), Some((*line).clone()));
+                ids.insert(key, (*id).clone());
+                false
+            });
         }
-        unmatched.retain(|(id, line)| {
-            let Some(key) = open.iter().find(|key| same(key, line, names)).copied() else { return true };
-            open.remove(key);
-            lines.insert(key.clone(), Some(line.clone()));
-            ids.insert(key.clone(), (*id).clone());
-            false
-        });
     }
+    let taken = |key: &String| expected.iter().filter_map(|value| value.as_lines()).any(|held| held.contains_key(key));
     for (id, line) in unmatched {
         let letter = match side {
             Side::Suitex => 's',
             Side::Netsuite => 'n',
         };
         let mut key = format!("{letter}{id}");
-        while lines.contains_key(&key) || canonical.contains_key(&key) {
+        while lines.contains_key(&key) || taken(&key) {
             key.push('+'); // the side gave a retired id to a new line
         }
-        lines.insert(key.clone(), Some(line));
+        lines.insert(key.clone(), Some(line.clone()));
         ids.insert(key, id.clone());
     }
     (lines, ids)

@@ -89,9 +89,8 @@ pub(crate) fn observation(record: &Record, spec: &TypeSpec, seen: &Seen<'_>) -> 
         let value = match (spec.field(name).and_then(FieldSpec::lines), value) {
             (Some(lines), value) => {
                 let known = record.shadows[seen.side].line_ids.get(name).cloned().unwrap_or_default();
-                let canonical = record.head.state.get(name).cloned().unwrap_or_default();
                 let by_id = value.as_lines().cloned().unwrap_or_default();
-                let (lines, ids) = key_lines(lines, seen.side, &known, &canonical, &by_id);
+                let (lines, ids) = key_lines(lines, seen.side, &known, &expected(record, seen, name), &by_id);
                 line_ids.insert(name.clone(), ids);
                 // No lines is the empty value, as in every state: else an empty sublist would look edited.
                 if lines.is_empty() { Value::Null } else { Value::Lines(lines) }
@@ -115,6 +114,14 @@ pub(crate) fn observation(record: &Record, spec: &TypeSpec, seen: &Seen<'_>) -> 
         causes: seen.hints.iter().map(|hint| hint.event_id).collect(),
         occurred_at: seen.hints.iter().map(|hint| hint.occurred_at).min(),
     }
+}
+
+/// A sublist as it may stand on the side: what we know of it, what our writes that landed made of it, what it should be.
+fn expected<'a>(record: &'a Record, seen: &Seen<'_>, name: &str) -> Vec<&'a Value> {
+    let shadow = record.shadows[seen.side].state.get(name);
+    let landed = record.unresolved.iter().filter(|intent| seen.observed.landed.contains(&intent.write_id));
+    let written = landed.filter_map(|intent| intent.changes.get(name));
+    shadow.into_iter().chain(written).chain(record.head.state.get(name)).collect()
 }
 
 /// Edit times in our clock (semantics §2.5): a hint naming the field, else the record's last modification — unless

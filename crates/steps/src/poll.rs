@@ -120,7 +120,7 @@ fn changes(spec: &TypeSpec, side: Side, record: &Record, fields: &Fields, rids: 
             (Some(lines), Value::Lines(seen)) => {
                 let ids = shadow.line_ids.get(&name).unwrap_or(&empty);
                 let held = shadow.state.get(&name).cloned().unwrap_or_default();
-                let (lines, _) = key_lines(lines, side, ids, &held, seen);
+                let (lines, _) = key_lines(lines, side, ids, &[&held], seen);
                 if lines.is_empty() { Value::Null } else { Value::Lines(lines) }
             }
             _ => value,

@@ -1,4 +1,5 @@
 //! A fixed set of seeded worlds: quick enough for every test run.
+#![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
 use testkit::sim::{SimArgs, run};
 
