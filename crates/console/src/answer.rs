@@ -19,6 +19,7 @@ pub(crate) fn problem(status: StatusCode, code: &'static str) -> Problem {
     let title = match code {
         "unauthenticated" => "A bearer token is needed",
         "forbidden" => "This token's role may not do that",
+        "no_such_address" => "The API has no such address",
         "not_found" => "There is nothing here",
         "method_not_allowed" => "This address takes other methods",
         "bad_request" => "The request cannot be read",

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// A refusal is built once per refused request; boxing it would only make every signature longer.
+#![allow(clippy::result_large_err)]
 
 mod answer;
 mod config;
@@ -72,7 +74,7 @@ fn router(console: Arc<Console>) -> Router {
         .route("/api/v1/accounts", get(reads::accounts))
         .route("/api/v1/accounts/{account}", axum::routing::patch(writes::account))
         .method_not_allowed_fallback(async || problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"))
-        .fallback(async || problem(StatusCode::NOT_FOUND, "not_found"))
+        .fallback(async || problem(StatusCode::NOT_FOUND, "no_such_address"))
         .layer(axum::middleware::map_response(answer::as_problem))
         .with_state(console)
 }

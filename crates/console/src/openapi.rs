@@ -35,6 +35,7 @@ pub(crate) async fn document() -> Json<Value> {
         let call = json!({
             "summary": summary,
             "description": format!("Needs the role {role}."),
+            "x-role": role,
             "parameters": parameters,
             "security": [{ "bearer": [] }],
             "responses": {

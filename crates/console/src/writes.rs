@@ -173,10 +173,10 @@ pub(crate) async fn lock(asker: Operator, State(console): State<Arc<Console>>, b
     let request: NewLock = body(&bytes)?;
     let record = find(&console, &request.account, &request.record_type, &request.id).await?;
     let known = console.engine.world.get(&record.record_type);
-    if let (Some(field), Some(spec)) = (&request.field, known) {
-        if spec.field(field).is_none() {
-            return Err(bad(format!("field {field} is not a field of {}", record.record_type)));
-        }
+    if let (Some(field), Some(spec)) = (&request.field, known)
+        && spec.field(field).is_none()
+    {
+        return Err(bad(format!("field {field} is not a field of {}", record.record_type)));
     }
     let note = format!("{}: {}", asker.name, request.note);
     let set = lock_record(&console.engine.core(), &record, request.field.as_deref(), LockReason::Admin, &note).await;

@@ -1,4 +1,5 @@
 //! What the relay promises of a tenant's outbox.
+#![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
 #[path = "../../../tests/support/stage.rs"]
 #[allow(dead_code)] // every service's tests use a part of it

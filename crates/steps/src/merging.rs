@@ -277,3 +277,32 @@ fn clashes(effects: &Effects) -> Vec<String> {
     }
     decided.into_values().map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(field: &str, policy: &str) -> model::record::Override {
+        model::record::Override {
+            field: field.to_owned(),
+            losing_value: model::Value::Null,
+            losing_side: Side::Suitex,
+            winning_value: model::Value::Null,
+            policy: policy.to_owned(),
+            version: 1,
+            event_id: EventId::nil(),
+        }
+    }
+
+    #[test]
+    fn a_clash_is_counted_once_a_field_by_what_decided() {
+        let mut effects = Effects::default();
+        let decided = |policy: &str| (policy.to_owned(), "suitex".to_owned());
+        effects.decisions.insert("email".to_owned(), decided("newest_wins"));
+        effects.decisions.insert("tags".to_owned(), decided("union"));
+        effects.overrides = vec![lost("email", "newest_wins"), lost("phone", "suitex_wins")];
+        let mut words = clashes(&effects);
+        words.sort_unstable();
+        assert_eq!(words, ["newest_wins", "suitex_wins", "union"]);
+    }
+}

@@ -1,0 +1,14 @@
+//! The console's API over a real database: every call, every role, every refusal.
+
+#[path = "../../../../tests/support/given.rs"]
+#[allow(dead_code)]
+mod given;
+#[path = "../../../../tests/support/stage.rs"]
+#[allow(dead_code)] // every service's tests use a part of it
+mod stage;
+
+mod decisions;
+mod queue;
+mod reading;
+mod roles;
+mod world;

@@ -1,0 +1,78 @@
+//! What people may look at.
+
+use std::collections::BTreeSet;
+
+use model::Side;
+use serde_json::json;
+
+use crate::stage::ACCOUNT;
+use crate::world::World;
+
+fn state(id: &str) -> String {
+    format!("/api/v1/state/{ACCOUNT}/customer/{id}")
+}
+
+#[tokio::test]
+async fn a_state_is_read_by_any_id_with_its_version_as_etag_now_and_in_the_past() {
+    let world = World::new().await;
+    let record = world.core.customer(Side::Suitex, "7", &[("companyname", "Acme")]).await;
+    let between = model::Clock::now(&model::SystemClock).to_string();
+    world.core.customer(Side::Suitex, "7", &[("companyname", "Acme Ltd"), ("phone", "1")]).await;
+
+    let by_rid = world.get("viewer", &state(&record.rid.to_string())).await;
+    let by_side = world.get("viewer", &state("suitex:7")).await;
+    assert_eq!((by_rid.etag.as_deref(), &by_rid.body), (Some("\"2\""), &by_side.body));
+    assert_eq!((&by_rid.body["version"], &by_rid.body["state"]["companyname"]), (&json!(2), &json!("Acme Ltd")));
+    assert_eq!(by_rid.body["record_id"], record.rid.to_string());
+
+    for query in ["version=1".to_owned(), format!("at={between}")] {
+        let past = world.get("viewer", &format!("{}?{query}", state("suitex:7"))).await;
+        assert_eq!((past.etag.as_deref(), &past.body["state"]["companyname"]), (Some("\"1\""), &json!("Acme")), "{query}");
+        assert_eq!(past.body["state"]["phone"], json!(null), "{query}");
+    }
+    world.get("viewer", &format!("{}?version=3", state("suitex:7"))).await.refuses(404, "not_found");
+    world.get("viewer", &format!("{}?at=2020-01-01T00:00:00Z", state("suitex:7"))).await.refuses(404, "not_found");
+    world.get("viewer", &format!("{}?at=yesterday", state("suitex:7"))).await.refuses(400, "bad_request");
+    world.get("viewer", &state("netsuite:7")).await.refuses(404, "not_found");
+    world.get("viewer", &state("7")).await.refuses(400, "bad_request");
+    let other_type = format!("/api/v1/state/{ACCOUNT}/item/{}?version=1", record.rid);
+    world.get("viewer", &other_type).await.refuses(404, "not_found");
+}
+
+#[tokio::test]
+async fn timeline_and_blame_name_what_happened() {
+    let world = World::new().await;
+    world.core.customer(Side::Suitex, "7", &[("companyname", "Acme")]).await;
+    let timeline = world.items(&format!("/api/v1/records/{ACCOUNT}/customer/suitex:7/timeline")).await;
+    let what: BTreeSet<&str> = timeline.iter().map(|item| item["what"].as_str().unwrap()).collect();
+    assert_eq!(what, BTreeSet::from(["event", "version"]));
+    let blame = world.items(&format!("/api/v1/records/{ACCOUNT}/customer/suitex:7/blame")).await;
+    let name = blame.iter().find(|item| item["field"] == "companyname").unwrap();
+    assert_eq!((&name["value"], &name["side"]), (&json!("Acme"), &json!("suitex")));
+    let nobody = "/api/v1/records/NOBODY/customer/01900000-0000-7000-8000-000000000000/blame";
+    world.get("viewer", nobody).await.refuses(404, "not_found");
+}
+
+#[tokio::test]
+async fn pages_of_events_stored_in_one_instant_miss_none_and_repeat_none() {
+    let world = World::new().await;
+    let hints: Vec<_> = (0..7).map(|n| world.core.hint(Side::Suitex, &n.to_string())).collect();
+    world.core.intake(&hints).await;
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/api/v1/events?account={ACCOUNT}&type=customer&disposition=pending&limit=3{cursor}");
+        let answer = world.get("viewer", &path).await;
+        seen.extend(answer.body["items"].as_array().unwrap().iter().map(|item| item["event_id"].as_str().unwrap().to_owned()));
+        match answer.body["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let mut wanted: Vec<String> = hints.iter().map(|hint| hint.event_id.to_string()).collect();
+    wanted.sort_unstable();
+    seen.sort_unstable();
+    assert_eq!(seen, wanted);
+    assert_eq!(world.items("/api/v1/events?record=3").await.len(), 1);
+    assert_eq!(world.items("/api/v1/events?account=OTHER").await.len(), 0);
+}
