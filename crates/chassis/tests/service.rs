@@ -1,4 +1,5 @@
 //! What hosting promises: ready when work can move, drained when told to stop, one sentence when a setting is wrong.
+#![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
 #[path = "support/parts.rs"]
 mod parts;

@@ -1,4 +1,5 @@
 //! What the worker loop promises a handler and everybody else.
+#![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
 #[path = "support/parts.rs"]
 mod parts;

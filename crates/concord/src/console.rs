@@ -283,8 +283,10 @@ impl Console {
         let mut query: Vec<(&str, String)> = filters.into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
         query.extend(page.cursor.map(|cursor| ("cursor", cursor)));
         let mut listing = self.call(Method::GET, path, &query, None).await?;
-        while page.all {
-            let Some(cursor) = listing["next_cursor"].as_str().map(str::to_owned) else { break };
+        if !page.all {
+            return Ok(listing);
+        }
+        while let Some(cursor) = listing["next_cursor"].as_str().map(str::to_owned) {
             query.retain(|(name, _)| *name != "cursor");
             query.push(("cursor", cursor));
             let next = self.call(Method::GET, path, &query, None).await?;

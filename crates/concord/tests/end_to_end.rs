@@ -2,6 +2,7 @@
 //! requests, kills; then both sides must agree field by field and nothing a user typed may have vanished.
 //!
 //! `E2E_SECONDS` sets how long users edit (60). A failure prints the seed; `E2E_SEED` repeats its choices.
+#![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
 #[path = "end_to_end/accounting.rs"]
 mod accounting;

@@ -28,7 +28,8 @@ pub(crate) fn resolve(
         None if whole => {
             let from = fx.closed.len();
             die(record, fx);
-            for (conflict, _) in fx.closed[from..].to_vec() {
+            let closed: Vec<_> = fx.closed[from..].iter().map(|(conflict, _)| conflict.clone()).collect();
+            for conflict in closed {
                 losers(cx, &conflict, None, fx);
             }
         }

@@ -257,7 +257,7 @@ pub(crate) async fn closing_in_the_middle_of_a_batch_returns_only_the_unfinished
     }
     let batch = take(&*first, 20).await;
     let (done, unfinished): (Vec<Delivery>, Vec<Delivery>) =
-        batch.into_iter().partition(|delivery| text(delivery) < "lane-10".to_owned());
+        batch.into_iter().partition(|delivery| text(delivery).as_str() < "lane-10");
     assert_eq!((done.len(), unfinished.len()), (10, 10));
     first.ack(tokens(&done)).await.unwrap();
     first.close().await;

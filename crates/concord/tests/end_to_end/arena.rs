@@ -199,7 +199,7 @@ impl Arena {
 }
 
 fn side_of(n: usize) -> Side {
-    if n % 2 == 0 { Side::Suitex } else { Side::Netsuite }
+    if n.is_multiple_of(2) { Side::Suitex } else { Side::Netsuite }
 }
 
 /// An id of the application as a number.

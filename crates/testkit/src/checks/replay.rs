@@ -19,10 +19,10 @@ pub(super) fn check(kept: &Kept, world: &World) -> Vec<String> {
         if let Err(error) = merge::fold(&mut replayed, spec, &row.entry, row.event_id, row.at) {
             breaches.push(format!("I10: log row {} of {key} cannot be folded: {error}", row.record_seq));
         }
-        if let Entry::Claim(intent) = &row.entry {
-            if intent.stamp != replayed.head.last_stamp {
-                breaches.push(format!("I10: stamp {} of {key} is not where the log has it", intent.stamp));
-            }
+        if let Entry::Claim(intent) = &row.entry
+            && intent.stamp != replayed.head.last_stamp
+        {
+            breaches.push(format!("I10: stamp {} of {key} is not where the log has it", intent.stamp));
         }
     }
     let (head, again) = (&stored.head, &replayed.head);

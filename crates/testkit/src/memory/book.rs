@@ -126,7 +126,8 @@ impl Book {
 
     /// The records a transaction takes, in lock order.
     pub fn due(&self, pick: &Pick) -> Vec<RecordRef> {
-        let (accounts, per_account, now, due): (_, _, _, &dyn Fn(&Record) -> Option<Timestamp>) = match pick {
+        type DueAt<'a> = &'a dyn Fn(&Record) -> Option<Timestamp>;
+        let (accounts, per_account, now, due): (_, _, _, DueAt<'_>) = match pick {
             Pick::These(records) => {
                 let mut keys: Vec<_> = records.iter().filter(|key| self.records.contains_key(*key)).cloned().collect();
                 keys.sort_unstable();

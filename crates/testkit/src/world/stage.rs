@@ -66,6 +66,9 @@ pub struct Deleted {
     pub at: i64,
 }
 
+/// What a side makes of a text.
+pub type Rewrite = fn(&str) -> String;
+
 /// Both systems, the bus and the oracle.
 #[derive(Debug)]
 pub struct Stage {
@@ -116,7 +119,7 @@ pub struct Stage {
     /// Values a side fills in when we create a record without them.
     pub defaults: PerSide<Fields>,
     /// What a side makes of every text written into field `b` (trim, workflow, hook).
-    pub rewrites: PerSide<Option<fn(&str) -> String>>,
+    pub rewrites: PerSide<Option<Rewrite>>,
 }
 
 impl Stage {
@@ -192,10 +195,10 @@ impl Stage {
             fields.entry(name.clone()).or_insert(Value::Bool(false));
         }
         let before = self.rows.get(place).cloned();
-        if let Some(rewrite) = self.rewrites[place.side] {
-            if let Some(text) = fields.get("b").and_then(Value::as_text).map(rewrite) {
-                fields.insert("b".to_owned(), Value::text(text));
-            }
+        if let Some(rewrite) = self.rewrites[place.side]
+            && let Some(text) = fields.get("b").and_then(Value::as_text).map(rewrite)
+        {
+            fields.insert("b".to_owned(), Value::text(text));
         }
         let stamp = match author {
             Author::Sync(request) => Some((request.rid, request.stamp)),

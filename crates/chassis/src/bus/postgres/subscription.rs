@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Arrivals, Inner};
 use crate::bus::{BusError, Delivery, Message, MessageId, Subscription, SubscriptionSpec, Token};
 
+/// Lanes, each with a number: of a message, or of a lease.
+type Numbered = Vec<(String, i64)>;
+
 #[derive(Debug)]
 pub(super) struct PostgresSubscription {
     shared: Arc<Shared>,
@@ -64,7 +67,7 @@ impl Held {
     }
 
     /// Takes the deliveries out and says which lanes have nothing open any more.
-    fn release(&mut self, tokens: &[Token]) -> (Vec<(String, i64)>, Vec<(String, i64)>) {
+    fn release(&mut self, tokens: &[Token]) -> (Numbered, Numbered) {
         let mut messages = Vec::with_capacity(tokens.len());
         let mut lanes = Vec::new();
         for token in tokens {
