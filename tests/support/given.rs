@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use model::record::Windows;
 use model::spec::{TypeSpec, World};
 use model::{
-    AccountId, ChangeEvent, Clock, Fields, Ids, LineIds, NativeId, Observed, Operation, PerSide, RandomIds, ReadRequest,
-    RecordRef, RecordType, Remote, RemoteError, Side, Source, SystemClock, Value, WriteOutcome, WriteRequest,
+    AccountId, ChangeEvent, Clock, Fields, Ids, LineIds, NativeId, Observed, Operation, PerSide, RandomIds,
+    ReadRequest, RecordRef, RecordType, Remote, RemoteError, Side, Source, SystemClock, Value, WriteOutcome,
+    WriteRequest,
 };
 use steps::{Engine, Settings, intake, merge_step, to_hint, write_step};
 use store::PgRecords;
@@ -52,7 +53,13 @@ impl Remote for Given {
         writes.iter().map(write).collect()
     }
 
-    async fn list(&self, _: &AccountId, _: &TypeSpec, _: Option<&NativeId>, _: usize) -> Result<Vec<NativeId>, RemoteError> {
+    async fn list(
+        &self,
+        _: &AccountId,
+        _: &TypeSpec,
+        _: Option<&NativeId>,
+        _: usize,
+    ) -> Result<Vec<NativeId>, RemoteError> {
         Ok(self.rows.lock().unwrap().keys().map(|id| native(id)).collect())
     }
 }
@@ -142,7 +149,8 @@ impl Core {
 
     /// Writes what the side is owed of the record, and reads it back.
     pub(crate) async fn write(&self, record: &RecordRef, side: Side) {
-        let written = write_step(&self.engine.core(), side, &Pick::These(vec![record.clone()]), &|_| true).await.unwrap();
+        let written =
+            write_step(&self.engine.core(), side, &Pick::These(vec![record.clone()]), &|_| true).await.unwrap();
         assert_eq!(written.claimed, 1, "{written:?}");
         self.merge(record).await;
     }

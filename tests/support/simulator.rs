@@ -26,8 +26,11 @@ impl Simulator {
             token_id: "tk".to_owned(),
             token_secret: "ts".into(),
         });
-        let config =
-            Config { listen: ([127, 0, 0, 1], 0).into(), data_dir: folder.path().join("data"), accounts: vec![account] };
+        let config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            data_dir: folder.path().join("data"),
+            accounts: vec![account],
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let running = netsuite_sim::start(config, async {
             let _ = stopped.await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::Parts;
-use chassis::accounts::{Accounts, AccountSettings, NetsuiteAuth, NetsuiteSettings, Scripts, TbaSettings};
+use chassis::accounts::{AccountSettings, Accounts, NetsuiteAuth, NetsuiteSettings, Scripts, TbaSettings};
 use chassis::bus::memory::MemoryBus;
 use chassis::bus::{Bus, Message, SubscriptionSpec, lane};
 use chassis::health::{Health, Routes};

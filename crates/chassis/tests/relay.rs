@@ -213,8 +213,11 @@ async fn rows_a_hanging_leader_leaves_are_swept_by_another() {
     // Somebody leads and does nothing.
     let mut leader = world.parts.pool.acquire().await.unwrap();
     assert!(store::outbox::try_lead(&mut *leader).await.unwrap());
-    let limits =
-        RelayLimits { poll: Duration::from_millis(100), sweep_age: Duration::from_millis(300), ..RelayLimits::default() };
+    let limits = RelayLimits {
+        poll: Duration::from_millis(100),
+        sweep_age: Duration::from_millis(300),
+        ..RelayLimits::default()
+    };
     let relay = run(&world, limits);
     insert(&world, &[row(None, "left")]).await;
     assert_eq!(texts(&take(&*subscription, 1).await), ["left"]);

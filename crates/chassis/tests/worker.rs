@@ -212,7 +212,8 @@ async fn each_failure_goes_where_its_class_says_with_its_bytes_and_its_reason() 
         (topic::ERROR, "conflict", "scripted", b"conflict"),
         (topic::ERROR, "validation", "scripted", b"validation"),
     ];
-    let expected = expected.map(|(t, class, code, data)| (t.to_owned(), class.to_owned(), code.to_owned(), data.to_vec()));
+    let expected =
+        expected.map(|(t, class, code, data)| (t.to_owned(), class.to_owned(), code.to_owned(), data.to_vec()));
     assert_eq!(seen, expected);
 }
 
@@ -275,7 +276,10 @@ async fn after_the_last_attempt_a_transient_failure_waits_for_a_person() {
     let letters = letters(&world).await;
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].topic, topic::ERROR);
-    assert_eq!((letters[0].attributes["attempts"].as_str(), letters[0].attributes["error_class"].as_str()), ("5", "transient"));
+    assert_eq!(
+        (letters[0].attributes["attempts"].as_str(), letters[0].attributes["error_class"].as_str()),
+        ("5", "transient")
+    );
 }
 
 #[tokio::test]

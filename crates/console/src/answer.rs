@@ -48,7 +48,8 @@ pub(crate) fn store_failed(error: &StoreError) -> Problem {
 /// Refusals of the framework itself (a path or query that cannot be read, a body too large) as problems like any other.
 pub(crate) async fn as_problem(response: Response) -> Response {
     let status = response.status();
-    let told = response.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    let told =
+        response.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
     if told || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }

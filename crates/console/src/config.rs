@@ -63,7 +63,8 @@ impl Config {
 
 impl Tokens {
     fn read(path: &PathBuf) -> Result<Self, SettingError> {
-        let wrong = |why: String| SettingError::wrong("CONCORD_TOKENS", format!("{} ({why})", path.display()), ACCEPTED);
+        let wrong =
+            |why: String| SettingError::wrong("CONCORD_TOKENS", format!("{} ({why})", path.display()), ACCEPTED);
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
         match Self::parse(&text) {
             Ok(tokens) if tokens.0.is_empty() => Err(wrong("it names nobody".to_owned())),
@@ -101,11 +102,14 @@ mod tests {
     #[test]
     fn tokens_are_found_by_their_hash_and_roles_are_ordered() {
         let hash = hex::encode(Sha256::digest(b"secret"));
-        let tokens = Tokens::parse(&format!("[[token]]\nname = \"jo\"\nrole = \"operator\"\nsha256 = \"{hash}\"\n")).unwrap();
+        let tokens =
+            Tokens::parse(&format!("[[token]]\nname = \"jo\"\nrole = \"operator\"\nsha256 = \"{hash}\"\n")).unwrap();
         assert_eq!(tokens.find("secret"), Some(("jo", Role::Operator)));
         assert_eq!(tokens.find("Secret"), None);
         assert!(Role::Viewer < Role::Operator && Role::Operator < Role::Admin);
         assert!(Tokens::parse("[[token]]\nname = \"jo\"\nrole = \"king\"\nsha256 = \"\"").is_err());
-        assert!(Tokens::parse("[[token]]\nname = \"jo\"\nrole = \"admin\"\nsha256 = \"12\"").unwrap_err().contains("jo"));
+        assert!(
+            Tokens::parse("[[token]]\nname = \"jo\"\nrole = \"admin\"\nsha256 = \"12\"").unwrap_err().contains("jo")
+        );
     }
 }

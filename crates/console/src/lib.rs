@@ -21,8 +21,8 @@ use sqlx::PgPool;
 use steps::{Absent, Engine};
 use store::PgRecords;
 
-pub use config::{Config, Role, Tokens};
 use answer::problem;
+pub use config::{Config, Role, Tokens};
 
 /// What every request is answered from.
 pub(crate) struct Console {

@@ -6,13 +6,23 @@ use serde_json::{Map, Value, json};
 
 /// Method, path, role, what it does.
 pub(crate) const CALLS: &[(&str, &str, &str, &str)] = &[
-    ("get", "/api/v1/state/{account}/{type}/{id}", "viewer", "A canonical record; ETag is its version; ?version= or ?at= for the past"),
+    (
+        "get",
+        "/api/v1/state/{account}/{type}/{id}",
+        "viewer",
+        "A canonical record; ETag is its version; ?version= or ?at= for the past",
+    ),
     ("get", "/api/v1/records/{account}/{type}/{id}/timeline", "viewer", "Every event, decision and write"),
     ("get", "/api/v1/records/{account}/{type}/{id}/blame", "viewer", "Every field with its cause"),
     ("get", "/api/v1/events", "viewer", "The immutable log; account, type, record, disposition, cursor, limit"),
     ("get", "/api/v1/conflicts", "viewer", "Conflicts; account, status, cursor, limit"),
     ("get", "/api/v1/conflicts/{id}", "viewer", "Base, both sides, suggestion, timeline, revision"),
-    ("post", "/api/v1/conflicts/{id}/resolve", "operator", "Decide: rev, action, changes, note; 409 with the new context if rev moved"),
+    (
+        "post",
+        "/api/v1/conflicts/{id}/resolve",
+        "operator",
+        "Decide: rev, action, changes, note; 409 with the new context if rev moved",
+    ),
     ("get", "/api/v1/locks", "operator", "Locks in force"),
     ("post", "/api/v1/locks", "operator", "Lock a record or a field"),
     ("delete", "/api/v1/locks/{id}", "operator", "Release a lock that no open conflict holds"),

@@ -49,7 +49,8 @@ impl Filter {
     }
 
     fn cursor(&self) -> Result<Option<Cursor>, Problem> {
-        let read = |text: &str| Cursor::parse(text).ok_or_else(|| bad("cursor must be the next_cursor of an earlier answer"));
+        let read =
+            |text: &str| Cursor::parse(text).ok_or_else(|| bad("cursor must be the next_cursor of an earlier answer"));
         self.cursor.as_deref().map(read).transpose()
     }
 
@@ -62,7 +63,8 @@ impl Filter {
 }
 
 fn listed(page: Page) -> Answer {
-    Ok(Json(json!({ "items": page.items, "next_cursor": page.next_cursor.map(|cursor| cursor.to_string()) })).into_response())
+    Ok(Json(json!({ "items": page.items, "next_cursor": page.next_cursor.map(|cursor| cursor.to_string()) }))
+        .into_response())
 }
 
 pub(crate) async fn state(
@@ -124,8 +126,14 @@ pub(crate) async fn events(_: Viewer, State(console): State<Arc<Console>>, Query
 
 pub(crate) async fn conflicts(_: Viewer, State(console): State<Arc<Console>>, Query(filter): Query<Filter>) -> Answer {
     let account = filter.account()?;
-    let page =
-        listing::conflicts(&console.pool, account.as_ref(), filter.status.as_deref(), filter.cursor()?, filter.limit()?).await;
+    let page = listing::conflicts(
+        &console.pool,
+        account.as_ref(),
+        filter.status.as_deref(),
+        filter.cursor()?,
+        filter.limit()?,
+    )
+    .await;
     listed(page.map_err(|error| store_failed(&error))?)
 }
 
@@ -145,7 +153,8 @@ pub(crate) async fn locks(_: Operator, State(console): State<Arc<Console>>, Quer
 pub(crate) async fn errors(_: Operator, State(console): State<Arc<Console>>, Query(filter): Query<Filter>) -> Answer {
     let account = filter.account()?;
     let page =
-        listing::errors(&console.pool, account.as_ref(), filter.status.as_deref(), filter.cursor()?, filter.limit()?).await;
+        listing::errors(&console.pool, account.as_ref(), filter.status.as_deref(), filter.cursor()?, filter.limit()?)
+            .await;
     listed(page.map_err(|error| store_failed(&error))?)
 }
 

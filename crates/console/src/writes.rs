@@ -114,11 +114,16 @@ fn choose(console: &Console, record: &RecordRef, row: &Value, request: &Resolve)
         Action::AcceptNetsuite => Ok(Choice::Accept(Side::Netsuite)),
         Action::AcceptSuggested => {
             let (suitex, netsuite) = (&row["our_changes"], &row["remote_snapshot"]);
-            let side = if suggest(suitex, netsuite) == *netsuite && !netsuite.is_null() { Side::Netsuite } else { Side::Suitex };
+            let side = if suggest(suitex, netsuite) == *netsuite && !netsuite.is_null() {
+                Side::Netsuite
+            } else {
+                Side::Suitex
+            };
             Ok(Choice::Accept(side))
         }
         Action::Edit => {
-            let spec = console.engine.world.get(&record.record_type).ok_or_else(|| bad("the record type is not synced"))?;
+            let spec =
+                console.engine.world.get(&record.record_type).ok_or_else(|| bad("the record type is not synced"))?;
             if request.changes.is_empty() {
                 return Err(bad("changes must name at least one field when the action is edit"));
             }
@@ -227,11 +232,9 @@ pub(crate) async fn discard(asker: Operator, State(console): State<Arc<Console>>
 
 /// Locks that errors set on the record go; what queued up behind them is looked at again.
 async fn free(console: &Console, queued: &listing::Queued) -> Result<(), Problem> {
-    let (Some(rid), Ok(account), Some(Ok(record_type))) = (
-        queued.rid,
-        AccountId::parse(&queued.account_id),
-        queued.record_type.as_deref().map(RecordType::parse),
-    ) else {
+    let (Some(rid), Ok(account), Some(Ok(record_type))) =
+        (queued.rid, AccountId::parse(&queued.account_id), queued.record_type.as_deref().map(RecordType::parse))
+    else {
         return Ok(());
     };
     let record = RecordRef { account, record_type, rid };
@@ -251,8 +254,11 @@ async fn end(console: &Console, id: i64, status: &'static str, by: &str) -> Answ
 /// The message as it first came, without what its failure added.
 async fn republish(console: &Console, attributes: &BTreeMap<String, String>, payload: Vec<u8>) -> Result<(), Problem> {
     let added = ["error_class", "reason", "reason_code", "attempts", "first_failed_at"];
-    let original: BTreeMap<String, String> =
-        attributes.iter().filter(|(name, _)| !added.contains(&name.as_str())).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let original: BTreeMap<String, String> = attributes
+        .iter()
+        .filter(|(name, _)| !added.contains(&name.as_str()))
+        .map(|(n, v)| (n.clone(), v.clone()))
+        .collect();
     let topics = &console.parts.core.topics;
     let message = Message {
         data: payload.into(),
@@ -275,7 +281,12 @@ struct AccountChange {
     suspended: bool,
 }
 
-pub(crate) async fn account(_: Admin, State(console): State<Arc<Console>>, Path(id): Path<String>, bytes: Bytes) -> Answer {
+pub(crate) async fn account(
+    _: Admin,
+    State(console): State<Arc<Console>>,
+    Path(id): Path<String>,
+    bytes: Bytes,
+) -> Answer {
     let change: AccountChange = body(&bytes)?;
     let id = AccountId::parse(&id).map_err(|error| bad(error.to_string()))?;
     let done = store::accounts::set_suspended(&console.pool, &id, change.suspended).await;

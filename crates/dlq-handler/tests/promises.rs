@@ -85,7 +85,13 @@ async fn a_failed_message_becomes_a_row_with_everything_it_said() {
 async fn a_message_that_says_nothing_is_kept_too() {
     let stage = stage().await;
     stage.publish(&stage.topics.dlq, vec![0xff; 3], Default::default()).await;
-    stage.publish(&stage.topics.error, *b"x", attributes([("account_id", "\u{1}"), ("attempts", "many"), ("event_id", "none")])).await;
+    stage
+        .publish(
+            &stage.topics.error,
+            *b"x",
+            attributes([("account_id", "\u{1}"), ("attempts", "many"), ("event_id", "none")]),
+        )
+        .await;
     let service = run(&stage);
     stage.until("select count(*) = 2 from sync.sync_error_queue").await;
     let classes: Vec<String> = stage.one("select array_agg(class order by topic) from sync.sync_error_queue").await;

@@ -29,7 +29,11 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let engine = Engine {
         records: Arc::new(PgRecords::new(parts.pool.clone())),
         remotes: PerSide {
-            suitex: Arc::new(SuitexRemote::open(parts.accounts.iter().map(AsRef::as_ref), config.tenant_pool, parts.clock.clone())?),
+            suitex: Arc::new(SuitexRemote::open(
+                parts.accounts.iter().map(AsRef::as_ref),
+                config.tenant_pool,
+                parts.clock.clone(),
+            )?),
             netsuite: Arc::new(NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?),
         },
         world,
@@ -42,7 +46,8 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let waker = Waker::listen(&parts, store::WORK_CHANNEL);
     let limits = WorkerLimits { batch: config.batch, ..WorkerLimits::default() };
     let duties = (0..config.loops).map(|number| {
-        let duty = Arc::new(duty::Merging { engine: engine.clone(), accounts: accounts.clone(), per_account: config.batch });
+        let duty =
+            Arc::new(duty::Merging { engine: engine.clone(), accounts: accounts.clone(), per_account: config.batch });
         let (parts, wake) = (parts.clone(), waker.handle());
         async move { chassis::duty::run(&parts, &format!("merge loop {number}"), wake, duty).await }
     });

@@ -75,8 +75,12 @@ async fn what_cannot_be_taken_goes_where_it_belongs_and_the_next_good_event_is_s
     stage.publish(&stage.topics.raw, vec![0xff; 40], Default::default()).await;
     publish(&stage, &envelope(&id(5), "7")).await;
     let service = run(&stage);
-    let mut errors: Vec<_> =
-        stage.take(stage.topics.dlq_handler_errors(), 2).await.into_iter().map(|m| m.attributes["reason_code"].clone()).collect();
+    let mut errors: Vec<_> = stage
+        .take(stage.topics.dlq_handler_errors(), 2)
+        .await
+        .into_iter()
+        .map(|m| m.attributes["reason_code"].clone())
+        .collect();
     errors.sort_unstable();
     assert_eq!(errors[1], "unknown_record_type", "{errors:?}");
     let dead = stage.take(stage.topics.dlq_handler_dead_letters(), 2).await;

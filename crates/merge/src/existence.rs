@@ -126,7 +126,8 @@ fn unpropagated(record: &Record, spec: &TypeSpec, side: Side) -> Fields {
             Side::Suitex => (&conflict.suitex, &conflict.netsuite),
             Side::Netsuite => (&conflict.netsuite, &conflict.suitex),
         };
-        let unseen = theirs.iter().flatten().filter(|(name, value)| ours.as_ref().and_then(|o| o.get(*name)) != Some(*value));
+        let unseen =
+            theirs.iter().flatten().filter(|(name, value)| ours.as_ref().and_then(|o| o.get(*name)) != Some(*value));
         fields.extend(unseen.map(|(name, value)| (name.clone(), value.clone())));
     }
     fields

@@ -1,6 +1,8 @@
 //! One field or atomic group: shadow, observed, canonical, policy. Here a conflict is decided.
 
-use model::record::{Conflict, ConflictReason, ConflictStatus, Existence, FieldMeta, Lock, LockReason, Override, Record};
+use model::record::{
+    Conflict, ConflictReason, ConflictStatus, Existence, FieldMeta, Lock, LockReason, Override, Record,
+};
 use model::spec::{FieldSpec, LockScope, Policy, TypeSpec};
 use model::{EventId, Fields, Side, Timestamp, Value};
 use uuid::Uuid;
@@ -222,9 +224,9 @@ fn oscillates(record: &Record, cx: &Context<'_>, field: &FieldSpec) -> bool {
     record.head.meta.get(&field.name).is_some_and(|meta| {
         meta.written_to == Some(cx.side)
             && meta.rewrites + 1 >= OSCILLATION_LIMIT
-            && meta.rewriting_since.is_some_and(|since| {
-                cx.at.duration_since(since).unsigned_abs() <= OSCILLATION_WINDOW
-            })
+            && meta
+                .rewriting_since
+                .is_some_and(|since| cx.at.duration_since(since).unsigned_abs() <= OSCILLATION_WINDOW)
     })
 }
 
@@ -244,7 +246,13 @@ fn store_shadow(record: &mut Record, side: Side, members: &[&FieldSpec], seen: &
 }
 
 /// An open conflict on the field takes the new value; equal values on both sides close it (S14).
-fn fold_into_conflict(record: &mut Record, cx: &Context<'_>, leader: &FieldSpec, seen: &Fields, fx: &mut Effects) -> bool {
+fn fold_into_conflict(
+    record: &mut Record,
+    cx: &Context<'_>,
+    leader: &FieldSpec,
+    seen: &Fields,
+    fx: &mut Effects,
+) -> bool {
     let Some(at) = record.conflicts.iter().position(|conflict| conflict.field == leader.name) else { return false };
     let conflict = &mut record.conflicts[at];
     match cx.side {
@@ -276,7 +284,8 @@ pub(crate) fn open_conflict(
 ) {
     let other = cx.side.other();
     let members = cx.spec.group_of(leader);
-    let theirs = if record.shadows[other].exists == Existence::Yes { &record.shadows[other].state } else { &record.head.state };
+    let theirs =
+        if record.shadows[other].exists == Existence::Yes { &record.shadows[other].state } else { &record.head.state };
     let theirs: Fields =
         members.iter().filter_map(|f| theirs.get(&f.name).map(|v| (f.name.clone(), v.clone()))).collect();
     let (suitex, netsuite) = match cx.side {

@@ -128,7 +128,13 @@ struct LineFold<'a> {
 }
 
 impl LineFold<'_> {
-    fn fold(&self, record: &mut Record, cx: &Context<'_>, (b, o, c): (Line, Line, Line), fx: &mut Effects) -> LineOutcome {
+    fn fold(
+        &self,
+        record: &mut Record,
+        cx: &Context<'_>,
+        (b, o, c): (Line, Line, Line),
+        fx: &mut Effects,
+    ) -> LineOutcome {
         match (b, o, c) {
             // New on this side, or changed on this side: field by field.
             (b, Some(o), Some(c)) => self.fields(record, cx, &b.unwrap_or_default(), &o, c, fx),
@@ -140,7 +146,8 @@ impl LineFold<'_> {
             }
             // Edited here, removed there.
             (Some(b), Some(o), None) => {
-                let edits: Fields = o.iter().filter(|(n, v)| value(&b, n) != **v).map(|(n, v)| (n.clone(), v.clone())).collect();
+                let edits: Fields =
+                    o.iter().filter(|(n, v)| value(&b, n) != **v).map(|(n, v)| (n.clone(), v.clone())).collect();
                 match self.spec.line_delete_policy {
                     DeletePolicy::UpdateWins => {
                         fx.overrides.push(self.lost(cx, "", &Value::text("deleted"), cx.side.other(), "update_wins"));
@@ -179,7 +186,15 @@ impl LineFold<'_> {
         }
     }
 
-    fn fields(&self, record: &mut Record, cx: &Context<'_>, b: &Fields, o: &Fields, c: Fields, fx: &mut Effects) -> LineOutcome {
+    fn fields(
+        &self,
+        record: &mut Record,
+        cx: &Context<'_>,
+        b: &Fields,
+        o: &Fields,
+        c: Fields,
+        fx: &mut Effects,
+    ) -> LineOutcome {
         let mut line = c;
         for field in self.spec.line.iter().filter(|f| f.policy != model::spec::Policy::Ignored) {
             let (base, observed) = (value(b, &field.name), value(o, &field.name));

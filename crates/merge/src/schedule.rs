@@ -1,8 +1,8 @@
 //! Working columns: when the merge step and the writers may take a record.
 
 use model::record::{Record, Windows};
-use model::{Side, Timestamp};
 use model::spec::TypeSpec;
+use model::{Side, Timestamp};
 
 use crate::owed::{Owed, owed};
 
@@ -11,7 +11,13 @@ use crate::owed::{Owed, owed};
 /// `ready_at` is null while the record is locked or the side has a write in flight; a live merge lease holds it back
 /// until the lease ends. `retry_at` of an owed side is when a sweep may take it: `net` after now, since the doorbell
 /// rung in the same transaction is the fast path; a backoff set earlier stands.
-pub fn settle_columns(record: &mut Record, spec: &TypeSpec, windows: &Windows, now: Timestamp, net: std::time::Duration) {
+pub fn settle_columns(
+    record: &mut Record,
+    spec: &TypeSpec,
+    windows: &Windows,
+    now: Timestamp,
+    net: std::time::Duration,
+) {
     let locked = record.locked() || record.head.merged_into.is_some();
     let lease_until = record.head.lease.as_ref().map(|lease| lease.until);
     for side in Side::BOTH {

@@ -59,7 +59,8 @@ impl Duty for Due {
 fn count(written: &Written) {
     for micros in &written.latencies_micros {
         let seconds = *micros as f64 / 1e6;
-        metrics::histogram!("concord_apply_latency_seconds", "target" => Side::Netsuite.as_str()).record(seconds.max(0.0));
+        metrics::histogram!("concord_apply_latency_seconds", "target" => Side::Netsuite.as_str())
+            .record(seconds.max(0.0));
     }
     let refused = written.outcomes.get("throttled").copied().unwrap_or(0);
     metrics::counter!("concord_retries_total", "class" => ErrorClass::Transient.as_str()).increment(refused as u64);

@@ -23,7 +23,8 @@ use handler::{Due, Writing};
 /// Settings of an account that cannot be used, or a subscription that cannot be opened.
 pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let accounts: Vec<AccountId> = parts.accounts.iter().map(|account| account.id.clone()).collect();
-    let with_timeout = |account: &model::accounts::AccountSettings| NetsuiteConfig { timeout: config.timeout, ..account.into() };
+    let with_timeout =
+        |account: &model::accounts::AccountSettings| NetsuiteConfig { timeout: config.timeout, ..account.into() };
     let netsuite: Vec<NetsuiteConfig> = parts.accounts.iter().map(|account| with_timeout(account)).collect();
     let engine = Engine {
         records: Arc::new(PgRecords::new(parts.pool.clone())),

@@ -3,12 +3,12 @@
 #[path = "../../../tests/support/given.rs"]
 #[allow(dead_code)]
 mod given;
-#[path = "../../../tests/support/stage.rs"]
-#[allow(dead_code)] // every service's tests use a part of it
-mod stage;
 #[path = "../../../tests/support/simulator.rs"]
 #[allow(dead_code)]
 mod simulator;
+#[path = "../../../tests/support/stage.rs"]
+#[allow(dead_code)] // every service's tests use a part of it
+mod stage;
 
 use given::{Core, account_id};
 use model::Side;

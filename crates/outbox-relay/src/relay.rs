@@ -118,7 +118,9 @@ impl Relay {
         capture::mark_published(&self.tenant, &done).await?;
         capture::set_aside(&self.tenant, &aside).await?;
         match unpublished {
-            Some(error) => Err(anyhow::Error::new(error).context("the broker did not take every event; they stay in the outbox")),
+            Some(error) => {
+                Err(anyhow::Error::new(error).context("the broker did not take every event; they stay in the outbox"))
+            }
             None => Ok(!done.is_empty() || !aside.is_empty()),
         }
     }

@@ -49,7 +49,8 @@ async fn rows_leave_in_order_under_their_own_ids_and_are_marked() {
     tenant.until("select bool_and(published_at is not null) from concord.outbox_events").await;
     let ids: Vec<uuid::Uuid> = tenant.one("select array_agg(event_id order by id) from concord.outbox_events").await;
     assert_eq!(ids, events.iter().map(|event| event.event_id).collect::<Vec<_>>());
-    let lanes: std::collections::BTreeSet<_> = came.iter().map(|message| message.ordering_key.clone().unwrap()).collect();
+    let lanes: std::collections::BTreeSet<_> =
+        came.iter().map(|message| message.ordering_key.clone().unwrap()).collect();
     assert_eq!(lanes.len(), 1, "one record, one lane");
     relay.end().await;
 }
@@ -61,7 +62,13 @@ async fn what_the_broker_does_not_take_stays_unmarked_until_it_does() {
     tenant.sql("insert into app.customers (company_name) values ('Acme')").await;
     let relay = run(&stage);
     until("the relay is blocked", async || {
-        relay.parts.health.obstacles().await.iter().any(|obstacle| obstacle.contains("outbox of") && obstacle.contains("blocked"))
+        relay
+            .parts
+            .health
+            .obstacles()
+            .await
+            .iter()
+            .any(|obstacle| obstacle.contains("outbox of") && obstacle.contains("blocked"))
     })
     .await;
     assert_eq!(tenant.one::<i64>("select count(*) from concord.outbox_events where published_at is not null").await, 0);
@@ -102,7 +109,9 @@ async fn a_value_that_can_be_no_event_goes_to_a_person_and_does_not_hold_up_the_
     let told = &errors[0].attributes;
     assert_eq!((told["error_class"].as_str(), told["reason_code"].as_str()), ("validation", "bad_value"));
     assert!(told["reason"].contains("credit_limit") && !told["reason"].contains("NaN"), "{}", told["reason"]);
-    tenant.until("select count(*) = 1 from concord.outbox_events where note is not null and published_at is not null").await;
+    tenant
+        .until("select count(*) = 1 from concord.outbox_events where note is not null and published_at is not null")
+        .await;
     // Published again, as a retry does, it is an ordinary doorbell.
     let again = decode_change_message(&errors[0].data, told).unwrap();
     assert_eq!((again.record_id.as_str(), again.source, again.changes.len()), ("1", Source::Suitex, 0));

@@ -212,17 +212,19 @@ fn unprivileged_user() -> Option<User> {
 
 /// True when every folder on the way may be entered by anybody.
 fn open_to_others(folder: &Path) -> bool {
-    folder.parent().into_iter().flat_map(Path::ancestors).all(|ancestor| {
-        ancestor.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
-    })
+    folder
+        .parent()
+        .into_iter()
+        .flat_map(Path::ancestors)
+        .all(|ancestor| ancestor.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0))
 }
 
 /// A folder under `/tmp` that belongs to the wanted one, made by us and by nobody else.
 fn fallback(wanted: &Path) -> Result<PathBuf, PgTestError> {
     let bytes = wanted.as_os_str().as_encoded_bytes();
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let folder = std::env::temp_dir().join(format!("concord-pgtest-{hash:016x}"));
     match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
         Ok(()) => Ok(folder),

@@ -157,11 +157,12 @@ async fn make_template(
     name: &str,
     folder: &Path,
 ) -> Result<(), PgTestError> {
-    let ready: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1 and datistemplate)")
-        .bind(name)
-        .fetch_one(&mut *admin)
-        .await
-        .map_err(PgTestError::database)?;
+    let ready: bool =
+        sqlx::query_scalar("select exists (select from pg_database where datname = $1 and datistemplate)")
+            .bind(name)
+            .fetch_one(&mut *admin)
+            .await
+            .map_err(PgTestError::database)?;
     if ready {
         return Ok(());
     }

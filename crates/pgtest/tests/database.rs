@@ -1,4 +1,5 @@
 //! What the README promises.
+#![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
 use sqlx::{Connection, PgConnection};
 
@@ -20,8 +21,10 @@ async fn a_database_is_gone_with_its_value() {
     let (name, url) = (db.name().to_owned(), db.url.clone());
     let other = pgtest::empty().await;
     let mut held = PgConnection::connect(&url).await.unwrap();
-    let tables: i64 =
-        sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'bus'").fetch_one(&mut held).await.unwrap();
+    let tables: i64 = sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'bus'")
+        .fetch_one(&mut held)
+        .await
+        .unwrap();
     assert_eq!(tables, 0, "an empty database has no schema of ours");
     drop(db);
     let mut looking = PgConnection::connect(&other.url).await.unwrap();

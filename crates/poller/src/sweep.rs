@@ -7,7 +7,8 @@ use chassis::Parts;
 use chassis::bus::{Message, lane};
 use model::spec::TypeSpec;
 use model::{
-    AccountId, ChangeEvent, Fields, NativeId, Operation, RemoteError, Side, Source, Timestamp, TypedValue, Value, record_key,
+    AccountId, ChangeEvent, Fields, NativeId, Operation, RemoteError, Side, Source, Timestamp, TypedValue, Value,
+    record_key,
 };
 use netsuite::{Cursor, NetsuiteRemote, Page};
 use steps::{Engine, News, Swept, news};
@@ -112,7 +113,8 @@ impl Sweeper {
                 Ok((found.collect(), next))
             }
             Stream::Lines => {
-                let Page { rows, next, .. } = self.netsuite.lines_modified_since(&self.account, spec, cursor, limit).await?;
+                let Page { rows, next, .. } =
+                    self.netsuite.lines_modified_since(&self.account, spec, cursor, limit).await?;
                 let found = rows.into_iter().map(|row| Found {
                     native_id: row.native_id,
                     at: row.lastmodified,

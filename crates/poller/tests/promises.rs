@@ -3,12 +3,12 @@
 #[path = "../../../tests/support/given.rs"]
 #[allow(dead_code)]
 mod given;
-#[path = "../../../tests/support/stage.rs"]
-#[allow(dead_code)] // every service's tests use a part of it
-mod stage;
 #[path = "../../../tests/support/simulator.rs"]
 #[allow(dead_code)]
 mod simulator;
+#[path = "../../../tests/support/stage.rs"]
+#[allow(dead_code)] // every service's tests use a part of it
+mod stage;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,14 +36,17 @@ fn run_with(stage: &Stage, change: impl FnOnce(&mut Config)) -> Running {
     stage.run("poller", |parts| start(parts, config))
 }
 
-/// What is published until the wanted record's event is there. Sweeps repeat: nobody takes the hints here.
+/// What is published up to the wanted record's event. Sweeps repeat: nobody takes the hints here.
 async fn until_told(stage: &Stage, record_id: &str) -> Vec<ChangeEvent> {
     let mut told = Vec::new();
     loop {
-        let came = stage.take(stage.topics.merge_service(), 1).await;
-        told.extend(came.iter().map(|message| decode_change(&message.data).unwrap()));
-        if told.last().is_some_and(|event: &ChangeEvent| event.record_id.as_str() == record_id) {
-            return told;
+        for message in stage.take(stage.topics.merge_service(), 1).await {
+            let event = decode_change(&message.data).unwrap();
+            let wanted = event.record_id.as_str() == record_id;
+            told.push(event);
+            if wanted {
+                return told;
+            }
         }
     }
 }

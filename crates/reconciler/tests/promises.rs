@@ -19,7 +19,8 @@ use tenant::Tenant;
 
 async fn world() -> (Stage, Tenant) {
     let tenant = Tenant::new().await;
-    let stage = Stage::with([account(ACCOUNT, NOBODY, Some(tenant.url()))], &[("RECONCILE_CONFIRM_SECONDS", "60")]).await;
+    let stage =
+        Stage::with([account(ACCOUNT, NOBODY, Some(tenant.url()))], &[("RECONCILE_CONFIRM_SECONDS", "60")]).await;
     (stage, tenant)
 }
 
@@ -63,9 +64,16 @@ async fn rows_that_never_arrived_go_out_again_and_those_that_did_are_confirmed()
     four_rows(&stage, &tenant).await;
     let reconciler = run(&stage);
     tenant.until("select published_at is null from concord.outbox_events where record_id = '1'").await;
-    tenant.until("select count(*) = 2 from concord.outbox_events where confirmed_at is not null and record_id in ('2', '3')").await;
-    let young: bool =
-        tenant.one("select published_at is not null and confirmed_at is null from concord.outbox_events where record_id = '4'").await;
+    tenant
+        .until(
+            "select count(*) = 2 from concord.outbox_events where confirmed_at is not null and record_id in ('2', '3')",
+        )
+        .await;
+    let young: bool = tenant
+        .one(
+            "select published_at is not null and confirmed_at is null from concord.outbox_events where record_id = '4'",
+        )
+        .await;
     assert!(young, "it may still be on its way");
     reconciler.end().await;
 }

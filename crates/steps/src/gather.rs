@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use model::{
-    AccountId, ErrorClass, NativeId, Observed, Operation, ReadRequest, RecordRef, RecordType, RemoteError, Rid, Side, Source,
-    Timestamp, WriteKind,
+    AccountId, ErrorClass, NativeId, Observed, Operation, ReadRequest, RecordRef, RecordType, RemoteError, Rid, Side,
+    Source, Timestamp, WriteKind,
 };
 use store::records::Hint;
 
@@ -129,7 +129,13 @@ async fn resolve(
     Ok(found)
 }
 
-fn parent_hint(core: &Core<'_>, near: &RecordRef, side: Side, (to, id): &(RecordType, NativeId), now: Timestamp) -> Hint {
+fn parent_hint(
+    core: &Core<'_>,
+    near: &RecordRef,
+    side: Side,
+    (to, id): &(RecordType, NativeId),
+    now: Timestamp,
+) -> Hint {
     Hint {
         event_id: core.ids.uuid(),
         new_rid: Rid(core.ids.uuid()),

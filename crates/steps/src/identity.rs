@@ -13,7 +13,11 @@ use crate::merging::Ticket;
 
 /// Moves provisional records that turned out to be others'. Their tickets are dropped: the other record is dirty now
 /// and will be read by a step of its own.
-pub(crate) async fn adopt(core: &Core<'_>, tickets: &mut Vec<Ticket>, gathered: &mut Gathered) -> Result<(), StepError> {
+pub(crate) async fn adopt(
+    core: &Core<'_>,
+    tickets: &mut Vec<Ticket>,
+    gathered: &mut Gathered,
+) -> Result<(), StepError> {
     let mut moves: Vec<(RecordRef, Side, Rid)> = Vec::new();
     for ticket in tickets.iter().filter(|t| t.view.record.head.version == 0) {
         let key = &ticket.view.record.key;
@@ -57,7 +61,9 @@ async fn identify(
         };
         return Ok(views.first().filter(|view| fits(view)).map(|_| rid));
     }
-    let Some(spec) = core.spec(&record.key.record_type).filter(|spec| !spec.match_on.is_empty()) else { return Ok(None) };
+    let Some(spec) = core.spec(&record.key.record_type).filter(|spec| !spec.match_on.is_empty()) else {
+        return Ok(None);
+    };
     let parts: Option<Vec<&str>> = spec.match_on.iter().map(|name| observed.fields.get(name)?.as_text()).collect();
     let Some(natural_key) = parts.map(|parts| parts.join("\u{1f}")) else { return Ok(None) };
     let candidates = core.records.candidates(&record.key.account, &record.key.record_type, &natural_key).await?;
@@ -82,7 +88,14 @@ async fn identify(
 }
 
 /// The link, the hints and the dirty mark of a provisional record move to the real one; both heads are locked.
-fn move_into(core: &Core<'_>, views: &[View], from: &RecordRef, into: &RecordRef, side: Side, moved: &mut bool) -> Vec<Patch> {
+fn move_into(
+    core: &Core<'_>,
+    views: &[View],
+    from: &RecordRef,
+    into: &RecordRef,
+    side: Side,
+    moved: &mut bool,
+) -> Vec<Patch> {
     let by_key: HashMap<&RecordRef, &View> = views.iter().map(|view| (&view.record.key, view)).collect();
     let (Some(source), Some(target)) = (by_key.get(from), by_key.get(into)) else { return Vec::new() };
     let Some(spec) = core.spec(&from.record_type) else { return Vec::new() };

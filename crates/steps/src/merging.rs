@@ -73,7 +73,10 @@ pub async fn merge_step(core: &Core<'_>, pick: &Pick) -> Result<Merged, StepErro
     keys.sort_unstable();
     if !keys.is_empty() {
         let mut plan = |views: &[View]| -> Vec<Patch> {
-            views.iter().filter_map(|view| finish(core, view, by_key.get(&view.record.key)?, &gathered, &mut done)).collect()
+            views
+                .iter()
+                .filter_map(|view| finish(core, view, by_key.get(&view.record.key)?, &gathered, &mut done))
+                .collect()
         };
         core.records.transact(&Pick::These(keys), true, &mut plan).await?;
     }
@@ -86,7 +89,13 @@ fn take(core: &Core<'_>, views: &[View], tickets: &mut Vec<Ticket>, done: &mut M
     views.iter().filter_map(|view| take_one(core, view, now, tickets, done)).collect()
 }
 
-fn take_one(core: &Core<'_>, view: &View, now: Timestamp, tickets: &mut Vec<Ticket>, done: &mut Merged) -> Option<Patch> {
+fn take_one(
+    core: &Core<'_>,
+    view: &View,
+    now: Timestamp,
+    tickets: &mut Vec<Ticket>,
+    done: &mut Merged,
+) -> Option<Patch> {
     let record = &view.record;
     let spec = core.spec(&record.key.record_type)?;
     let leased = record.head.lease.as_ref().is_some_and(|lease| lease.until > now);
@@ -114,13 +123,18 @@ fn take_one(core: &Core<'_>, view: &View, now: Timestamp, tickets: &mut Vec<Tick
     }
 }
 
-fn lease(core: &Core<'_>, spec: &TypeSpec, view: &View, caps: Vec<Cap>, now: Timestamp, tickets: &mut Vec<Ticket>) -> Patch {
+fn lease(
+    core: &Core<'_>,
+    spec: &TypeSpec,
+    view: &View,
+    caps: Vec<Cap>,
+    now: Timestamp,
+    tickets: &mut Vec<Ticket>,
+) -> Patch {
     let mut record = view.record.clone();
     record.head.lease_token += 1;
-    record.head.lease = Some(model::record::Lease {
-        owner: core.settings.owner.clone(),
-        until: after(now, core.settings.lease),
-    });
+    record.head.lease =
+        Some(model::record::Lease { owner: core.settings.owner.clone(), until: after(now, core.settings.lease) });
     core.settle(&mut record, spec, now);
     tickets.push(Ticket { view: view.clone(), token: record.head.lease_token, caps });
     Patch::of(record)
@@ -218,7 +232,8 @@ impl<'a> Work<'a> {
         let Ok((effects, _)) = self.fold(Entry::Observation(observation), now) else { return };
         let conflict = effects.conflict_touched && effects.version.as_ref().is_some_and(|v| v.delta.is_empty());
         for hint in of_side(self.view, cap.side, cap.dirty_seq) {
-            let known = cap.side == Side::Suitex && hint.remote_version <= token_before && hint.remote_version.is_some();
+            let known =
+                cap.side == Side::Suitex && hint.remote_version <= token_before && hint.remote_version.is_some();
             let disposition = match &effects.version {
                 _ if hint.write_id.is_some() => Disposition::NoopEcho,
                 _ if known => Disposition::Superseded,

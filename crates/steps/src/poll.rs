@@ -92,7 +92,11 @@ fn judge(spec: &TypeSpec, side: Side, row: &Swept, record: Option<&Record>, rids
         return News::Bumped;
     }
     let unresolved = record.unresolved.iter().any(|intent| intent.side == side);
-    if row.fields.is_none() || unresolved || shadow.exists != Existence::Yes || shadow.native_id.as_ref() != Some(&row.native_id) {
+    if row.fields.is_none()
+        || unresolved
+        || shadow.exists != Existence::Yes
+        || shadow.native_id.as_ref() != Some(&row.native_id)
+    {
         return publish(fields);
     }
     let changed = changes(spec, side, record, fields, rids);
@@ -100,7 +104,9 @@ fn judge(spec: &TypeSpec, side: Side, row: &Swept, record: Option<&Record>, rids
         Some(changed) if changed.is_empty() => News::Known,
         // Values are evidence for people and for edit times; references and lines stay out of the hint.
         Some(changed) => News::Publish(changed.into_iter().filter(|(name, _)| !spec.needs_read(name)).collect()),
-        None => publish(&fields.iter().filter(|(n, _)| !spec.needs_read(n)).map(|(n, v)| (n.clone(), v.clone())).collect()),
+        None => {
+            publish(&fields.iter().filter(|(n, _)| !spec.needs_read(n)).map(|(n, v)| (n.clone(), v.clone())).collect())
+        }
     }
 }
 

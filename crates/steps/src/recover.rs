@@ -49,7 +49,9 @@ pub async fn recover_step(core: &Core<'_>, side: Side, pick: &Pick) -> Result<Re
     let mut plan = |views: &[View]| -> Vec<Patch> {
         views
             .iter()
-            .filter_map(|view| decide(core, side, view, by_key.get(&view.record.key)?, found.get(&view.record.key), &mut done))
+            .filter_map(|view| {
+                decide(core, side, view, by_key.get(&view.record.key)?, found.get(&view.record.key), &mut done)
+            })
             .collect()
     };
     core.records.transact(&Pick::These(keys), false, &mut plan).await?;

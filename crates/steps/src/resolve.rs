@@ -81,7 +81,10 @@ pub async fn resolve(core: &Core<'_>, request: &ResolveRequest) -> Result<u64, R
         wake(&mut work, now);
         vec![work.finish(now)]
     };
-    core.records.transact(&Pick::These(vec![request.record.clone()]), false, &mut plan).await.map_err(StepError::from)?;
+    core.records
+        .transact(&Pick::These(vec![request.record.clone()]), false, &mut plan)
+        .await
+        .map_err(StepError::from)?;
     answer
 }
 
@@ -147,7 +150,11 @@ pub async fn lock_record(
 ///
 /// # Errors
 /// The database.
-pub async fn unlock(core: &Core<'_>, record: &RecordRef, which: &(dyn Fn(&Lock) -> bool + Sync)) -> Result<usize, StepError> {
+pub async fn unlock(
+    core: &Core<'_>,
+    record: &RecordRef,
+    which: &(dyn Fn(&Lock) -> bool + Sync),
+) -> Result<usize, StepError> {
     let mut released = 0;
     let mut plan = |views: &[View]| -> Vec<Patch> {
         let Some(view) = views.first() else { return Vec::new() };

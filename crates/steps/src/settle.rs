@@ -48,7 +48,16 @@ pub(crate) fn settle_one(
             end(&mut work, claim, side, IntentStatus::Rejected, now, false);
             back_off(core, &mut work, side, None, now);
             let message = format!("{side} refused the credentials or permissions of account {}", record.key.account);
-            work.patch.outbox.push(error_message(core, view, claim, side, ErrorClass::Operational, code, &message, now));
+            work.patch.outbox.push(error_message(
+                core,
+                view,
+                claim,
+                side,
+                ErrorClass::Operational,
+                code,
+                &message,
+                now,
+            ));
         }
         WriteOutcome::Invalid { code, message } => {
             end(&mut work, claim, side, IntentStatus::Rejected, now, false);
@@ -67,7 +76,8 @@ pub(crate) fn settle_one(
     }
     let mut patch = work.finish(now);
     // A backoff chosen above is kept through the settling of working columns, since the side was owed before.
-    patch.record.shadows[side].attempts = if patch.record.shadows[side].owed { patch.record.shadows[side].attempts } else { 0 };
+    patch.record.shadows[side].attempts =
+        if patch.record.shadows[side].owed { patch.record.shadows[side].attempts } else { 0 };
     Some(patch)
 }
 
@@ -198,7 +208,9 @@ fn error_message(
 fn audit(claim: &Claim, side: Side, outcome: &WriteOutcome, at: Timestamp) -> AuditRow {
     let (native_id, code) = match outcome {
         WriteOutcome::Ok { native_id, .. } => (Some(native_id.clone()), None),
-        WriteOutcome::Invalid { code, .. } | WriteOutcome::Refused { code } => (claim.request.native_id.clone(), Some(code.clone())),
+        WriteOutcome::Invalid { code, .. } | WriteOutcome::Refused { code } => {
+            (claim.request.native_id.clone(), Some(code.clone()))
+        }
         WriteOutcome::Stale
         | WriteOutcome::Fenced
         | WriteOutcome::Gone

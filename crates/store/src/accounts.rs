@@ -51,7 +51,11 @@ pub async fn introduce(executor: impl PgExecutor<'_>, accounts: &[(AccountId, bo
 }
 
 /// Suspends or resumes writes. Answers false when the account is unknown.
-pub async fn set_suspended(executor: impl PgExecutor<'_>, account: &AccountId, suspended: bool) -> Result<bool, StoreError> {
+pub async fn set_suspended(
+    executor: impl PgExecutor<'_>,
+    account: &AccountId,
+    suspended: bool,
+) -> Result<bool, StoreError> {
     let done = sqlx::query("update sync.account set suspended = $2, updated_at = now() where account_id = $1")
         .bind(account.as_str())
         .bind(suspended)

@@ -69,16 +69,13 @@ impl StoreError {
                     c.starts_with("40") || c.starts_with("08") || c.starts_with("53") || c.starts_with("57")
                 }),
                 // What was answered cannot be read: it will be answered again.
-                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnIndexOutOfBounds { .. } => {
-                    false
-                }
+                sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::Decode(_)
+                | sqlx::Error::ColumnIndexOutOfBounds { .. } => false,
                 _ => true,
             },
             Self::Contended { .. } => true,
-            Self::Migration(_)
-            | Self::Refused { .. }
-            | Self::RowCount { .. }
-            | Self::Corrupt { .. } => false,
+            Self::Migration(_) | Self::Refused { .. } | Self::RowCount { .. } | Self::Corrupt { .. } => false,
         }
     }
 
@@ -91,10 +88,7 @@ impl StoreError {
                 db.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
             }
             Self::Refused { .. } | Self::RowCount { .. } => true,
-            Self::Database { .. }
-            | Self::Migration(_)
-            | Self::Contended { .. }
-            | Self::Corrupt { .. } => false,
+            Self::Database { .. } | Self::Migration(_) | Self::Contended { .. } | Self::Corrupt { .. } => false,
         }
     }
 

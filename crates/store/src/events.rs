@@ -14,16 +14,15 @@ pub async fn known(
     account: &AccountId,
     ids: &[EventId],
 ) -> Result<HashSet<EventId>, StoreError> {
-    let found: Vec<EventId> =
-        sqlx::query_scalar(
-            "select event_id from sync.event_log where account_id = $1 and event_id = any($2)
+    let found: Vec<EventId> = sqlx::query_scalar(
+        "select event_id from sync.event_log where account_id = $1 and event_id = any($2)
              union
              select event_id from sync.sync_error_queue where account_id = $1 and event_id = any($2)",
-        )
-        .bind(account.as_str())
-        .bind(ids)
-        .fetch_all(executor)
-        .await
-        .map_err(StoreError::database("look for event ids"))?;
+    )
+    .bind(account.as_str())
+    .bind(ids)
+    .fetch_all(executor)
+    .await
+    .map_err(StoreError::database("look for event ids"))?;
     Ok(found.into_iter().collect())
 }

@@ -105,7 +105,12 @@ impl Order {
 ///
 /// # Errors
 /// The database.
-pub async fn events(pool: &PgPool, filter: &EventFilter, cursor: Option<Cursor>, limit: i64) -> Result<Page, StoreError> {
+pub async fn events(
+    pool: &PgPool,
+    filter: &EventFilter,
+    cursor: Option<Cursor>,
+    limit: i64,
+) -> Result<Page, StoreError> {
     let order = Order { at: "e.received_at", id: "e.event_id" };
     let mut query = order.select("to_jsonb(e) - 'id' - 'timestamp'", "sync.events e where true");
     if let Some(account) = &filter.account {
@@ -163,11 +168,13 @@ pub async fn conflicts(
 /// The database.
 pub async fn conflict(pool: &PgPool, conflict_id: Uuid) -> Result<Option<(RecordRef, Value)>, StoreError> {
     let what = "read a conflict";
-    let row = sqlx::query("select account_id, record_type, rid, to_jsonb(c) as row from sync.conflicts c where conflict_id = $1")
-        .bind(conflict_id)
-        .fetch_optional(pool)
-        .await
-        .map_err(StoreError::database(what))?;
+    let row = sqlx::query(
+        "select account_id, record_type, rid, to_jsonb(c) as row from sync.conflicts c where conflict_id = $1",
+    )
+    .bind(conflict_id)
+    .fetch_optional(pool)
+    .await
+    .map_err(StoreError::database(what))?;
     let Some(row) = row else { return Ok(None) };
     let text = |name: &str| row.try_get::<String, _>(name).map_err(StoreError::database(what));
     let corrupt = |column: &'static str| StoreError::Corrupt {
@@ -188,7 +195,12 @@ pub async fn conflict(pool: &PgPool, conflict_id: Uuid) -> Result<Option<(Record
 ///
 /// # Errors
 /// The database.
-pub async fn locks(pool: &PgPool, account: Option<&AccountId>, cursor: Option<Cursor>, limit: i64) -> Result<Page, StoreError> {
+pub async fn locks(
+    pool: &PgPool,
+    account: Option<&AccountId>,
+    cursor: Option<Cursor>,
+    limit: i64,
+) -> Result<Page, StoreError> {
     let order = Order { at: "l.locked_at", id: "l.lock_id" };
     let mut query = order.select("to_jsonb(l)", "sync.record_lock l where l.released_at is null");
     if let Some(account) = account {
@@ -212,7 +224,8 @@ pub async fn lock(pool: &PgPool, lock_id: Uuid) -> Result<Option<(RecordRef, Opt
     .map_err(StoreError::database(what))?;
     let Some(row) = row else { return Ok(None) };
     let text = |name: &str| row.try_get::<String, _>(name).map_err(StoreError::database(what));
-    let (Ok(account), Ok(record_type)) = (AccountId::parse(&text("account_id")?), RecordType::parse(&text("record_type")?))
+    let (Ok(account), Ok(record_type)) =
+        (AccountId::parse(&text("account_id")?), RecordType::parse(&text("record_type")?))
     else {
         return Ok(None);
     };
@@ -313,7 +326,12 @@ pub async fn queued_error(conn: impl sqlx::PgExecutor<'_>, id: i64) -> Result<Op
 }
 
 /// Ends an open failure (`retried`, `discarded`, `resolved`). False when it was not open any more.
-pub async fn settle_error(conn: impl sqlx::PgExecutor<'_>, id: i64, status: &str, by: &str) -> Result<bool, StoreError> {
+pub async fn settle_error(
+    conn: impl sqlx::PgExecutor<'_>,
+    id: i64,
+    status: &str,
+    by: &str,
+) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "update sync.sync_error_queue set status = $2, settled_by = $3, settled_at = now() where id = $1 and status = 'open'",
     )

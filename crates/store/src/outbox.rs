@@ -124,11 +124,9 @@ pub async fn mark_published(conn: &mut PgConnection, ids: &[i64]) -> Result<(), 
         .rows_affected();
     match done == ids.len() as u64 {
         true => Ok(()),
-        false => Err(StoreError::RowCount {
-            what: "mark outbox rows published",
-            expected: ids.len() as u64,
-            actual: done,
-        }),
+        false => {
+            Err(StoreError::RowCount { what: "mark outbox rows published", expected: ids.len() as u64, actual: done })
+        }
     }
 }
 

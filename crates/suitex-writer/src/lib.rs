@@ -26,7 +26,11 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let engine = Engine {
         records: Arc::new(PgRecords::new(parts.pool.clone())),
         remotes: PerSide {
-            suitex: Arc::new(SuitexRemote::open(parts.accounts.iter().map(AsRef::as_ref), config.tenant_pool, parts.clock.clone())?),
+            suitex: Arc::new(SuitexRemote::open(
+                parts.accounts.iter().map(AsRef::as_ref),
+                config.tenant_pool,
+                parts.clock.clone(),
+            )?),
             netsuite: Arc::new(Absent(Side::Netsuite)),
         },
         world: Arc::new(chassis::sync::world(&parts.core)?),

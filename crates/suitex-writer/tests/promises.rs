@@ -50,7 +50,11 @@ async fn a_bell_leads_to_one_row_that_carries_the_write_s_id() {
     assert_eq!(row, ("Acme".to_owned(), "10.50".to_owned()));
     let write: uuid::Uuid = stage.one("select write_id from sync.idempotency_keys").await;
     assert_eq!(tenant.one::<uuid::Uuid>("select write_id from concord.sync_inbox").await, write);
-    assert_eq!(tenant.one::<uuid::Uuid>("select write_id from concord.outbox_events").await, write, "its echo is known");
+    assert_eq!(
+        tenant.one::<uuid::Uuid>("select write_id from concord.outbox_events").await,
+        write,
+        "its echo is known"
+    );
     writer.end().await;
 }
 
@@ -93,7 +97,12 @@ impl Remote for Lossy {
         Side::Suitex
     }
 
-    async fn read(&self, account: &AccountId, spec: &TypeSpec, wants: &[ReadRequest]) -> Vec<Result<Observed, RemoteError>> {
+    async fn read(
+        &self,
+        account: &AccountId,
+        spec: &TypeSpec,
+        wants: &[ReadRequest],
+    ) -> Vec<Result<Observed, RemoteError>> {
         self.0.read(account, spec, wants).await
     }
 

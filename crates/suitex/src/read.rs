@@ -45,13 +45,9 @@ pub(crate) async fn observe(
         let landed: Vec<_> = want.unresolved.iter().copied().filter(|id| landed.contains(id)).collect();
         let created_here = created.contains_key(&(want.rid, want.generation)).then_some(want.rid);
         match native_id.as_ref().and_then(|id| found.get(id.as_str())) {
-            None => Observed {
-                native_id,
-                external_rid: created_here,
-                landed,
-                clock: Some(clock),
-                ..Observed::default()
-            },
+            None => {
+                Observed { native_id, external_rid: created_here, landed, clock: Some(clock), ..Observed::default() }
+            }
             Some(row) => Observed { native_id, landed, ..row.observed() },
         }
     };

@@ -181,7 +181,10 @@ pub(crate) async fn what_a_vanished_subscriber_held_comes_again(world: &dyn Worl
     world.expire_leases().await;
     let second = open(world, &reader()).await;
     let again = take(&*second, 2).await;
-    assert_eq!(texts(&again).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(["lane-00/0".into(), "lane-01/0".into()]));
+    assert_eq!(
+        texts(&again).into_iter().collect::<BTreeSet<_>>(),
+        BTreeSet::from(["lane-00/0".into(), "lane-01/0".into()])
+    );
     assert!(again.iter().all(|delivery| delivery.attempt >= 2), "{again:?}");
     second.ack(tokens(&again)).await.unwrap();
     assert_quiet(&*second).await;
@@ -237,9 +240,8 @@ pub(crate) async fn filters_admit_only_their_value(world: &dyn World) {
     }
     messages.push(message("lane-00", "without target"));
     publish(world, messages).await;
-    let expected = |rest: usize| -> Vec<String> {
-        (0..20).filter(|n| n % 3 == rest).map(|n| format!("lane-00/{n}")).collect()
-    };
+    let expected =
+        |rest: usize| -> Vec<String> { (0..20).filter(|n| n % 3 == rest).map(|n| format!("lane-00/{n}")).collect() };
     assert_eq!(drain(&*netsuite, 7).await, expected(0));
     assert_eq!(drain(&*suitex, 7).await, expected(1));
     assert_quiet(&*netsuite).await;
@@ -398,8 +400,7 @@ pub(crate) async fn an_idle_subscriber_is_woken(world: &dyn World) {
     publish(world, numbered("lane-00", 1..2)).await;
     assert_quiet(&*subscription).await;
     let started = tokio::time::Instant::now();
-    let (next, acked) =
-        tokio::join!(subscription.next_batch(10, PATIENCE), subscription.ack(tokens(&waiting)));
+    let (next, acked) = tokio::join!(subscription.next_batch(10, PATIENCE), subscription.ack(tokens(&waiting)));
     acked.unwrap();
     assert_eq!(texts(&next.unwrap()), ["lane-00/1"]);
     assert!(started.elapsed() < PATIENCE / 2, "it was polled, not woken");

@@ -143,7 +143,8 @@ impl PubSubWorld {
         let emulator = Emulator::start_if_installed().await?;
         let settings =
             PubSubSettings { project: "conformance".into(), emulator_host: Some(emulator.host().to_owned()) };
-        let bus = PubSubBus::connect_receiving(&settings, receiving).await.expect("clients are built without a connection");
+        let bus =
+            PubSubBus::connect_receiving(&settings, receiving).await.expect("clients are built without a connection");
         Some(Self { emulator, bus })
     }
 }

@@ -155,7 +155,14 @@ impl House {
     }
 
     /// Waits until a value of NetSuite reads so.
-    pub(crate) async fn netsuite_reads(&self, account: usize, kind: &str, id: &str, field: &str, value: &Value) -> Result<()> {
+    pub(crate) async fn netsuite_reads(
+        &self,
+        account: usize,
+        kind: &str,
+        id: &str,
+        field: &str,
+        value: &Value,
+    ) -> Result<()> {
         let sides = &self.sides[account];
         let what = format!("{field} of NetSuite's {kind} {id} reads what SuiteX's user wrote");
         let read = || async {

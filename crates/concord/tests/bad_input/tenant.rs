@@ -81,10 +81,25 @@ fn cases() -> Vec<Odd> {
             "company_name = 'C' || id",
         ),
         customer("control characters", "comments = E'a\\tb\\r\\nc\\u2028d\\uFEFFe'", Then::Synced, "comments = null"),
-        customer("quotes and SQL", "comments = E'\\'; drop table app.customers; -- \"\\\\'", Then::Synced, "comments = null"),
-        customer("what looks like HTML", "comments = '<script>alert(1)</script>&amp;'", Then::Synced, "comments = null"),
+        customer(
+            "quotes and SQL",
+            "comments = E'\\'; drop table app.customers; -- \"\\\\'",
+            Then::Synced,
+            "comments = null",
+        ),
+        customer(
+            "what looks like HTML",
+            "comments = '<script>alert(1)</script>&amp;'",
+            Then::Synced,
+            "comments = null",
+        ),
         customer("text at its longest", "phone = repeat('9', 60)", Then::Synced, "phone = null"),
-        customer("text too long by one", format!("phone = left({}, 61)", long(10)), Then::Refused("phone"), "phone = null"),
+        customer(
+            "text too long by one",
+            format!("phone = left({}, 61)", long(10)),
+            Then::Refused("phone"),
+            "phone = null",
+        ),
         customer(
             "text of a megabyte",
             format!("comments = repeat('{HUSH}', 80000)"),
@@ -101,11 +116,36 @@ fn cases() -> Vec<Odd> {
             Then::Refused("custentity_loyalty_points"),
             "loyalty_points = 0",
         ),
-        customer("a day without end", "created_on = 'infinity'", Then::Refused("datecreated"), "created_on = current_date"),
-        customer("the ides of March", "created_on = '0044-03-15 BC'", Then::Refused("datecreated"), "created_on = current_date"),
-        customer("the year 294276", "created_on = '294276-12-31'", Then::Refused("datecreated"), "created_on = current_date"),
-        customer("a set with nulls", "tags = array['1', null, '', ' 2 ', '1']", Then::Held("custentity_tags", two), "tags = '{}'"),
-        customer("a set of nothing", "tags = array[null, '']::text[]", Then::Held("custentity_tags", Plain::Empty), "tags = '{}'"),
+        customer(
+            "a day without end",
+            "created_on = 'infinity'",
+            Then::Refused("datecreated"),
+            "created_on = current_date",
+        ),
+        customer(
+            "the ides of March",
+            "created_on = '0044-03-15 BC'",
+            Then::Refused("datecreated"),
+            "created_on = current_date",
+        ),
+        customer(
+            "the year 294276",
+            "created_on = '294276-12-31'",
+            Then::Refused("datecreated"),
+            "created_on = current_date",
+        ),
+        customer(
+            "a set with nulls",
+            "tags = array['1', null, '', ' 2 ', '1']",
+            Then::Held("custentity_tags", two),
+            "tags = '{}'",
+        ),
+        customer(
+            "a set of nothing",
+            "tags = array[null, '']::text[]",
+            Then::Held("custentity_tags", Plain::Empty),
+            "tags = '{}'",
+        ),
         customer(
             "a set of sets",
             format!("tags = array[array['1', '{HUSH}'], array['2', '3']]"),
@@ -115,8 +155,18 @@ fn cases() -> Vec<Odd> {
         item("a price that is none", "base_price = 'NaN'", Then::Refused("baseprice"), "base_price = 1"),
         item("an endless price", "base_price = 'Infinity'", Then::Refused("baseprice"), "base_price = 1"),
         item("a price of 400 digits", "base_price = 10::numeric ^ 400", Then::Refused("baseprice"), "base_price = 1"),
-        item("a price of 400 decimals", "base_price = 1 / (10::numeric ^ 400)", Then::Held("baseprice", Plain::Number(Decimal::ZERO)), "base_price = 1"),
-        item("a name that is too long", format!("item_id = {}", long(10)), Then::Refused("itemid"), "item_id = 'I' || id"),
+        item(
+            "a price of 400 decimals",
+            "base_price = 1 / (10::numeric ^ 400)",
+            Then::Held("baseprice", Plain::Number(Decimal::ZERO)),
+            "base_price = 1",
+        ),
+        item(
+            "a name that is too long",
+            format!("item_id = {}", long(10)),
+            Then::Refused("itemid"),
+            "item_id = 'I' || id",
+        ),
     ]
 }
 

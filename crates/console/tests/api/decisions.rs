@@ -78,9 +78,13 @@ async fn locks_are_set_once_and_released_but_not_under_a_conflict() {
     let world = World::new().await;
     let (_, _) = conflict(&world).await;
     let held = world.items("/api/v1/locks").await[0]["lock_id"].as_str().unwrap().to_owned();
-    world.call(Some("operator"), "DELETE", &format!("/api/v1/locks/{held}"), "").await.refuses(409, "locked_by_conflict");
+    world
+        .call(Some("operator"), "DELETE", &format!("/api/v1/locks/{held}"), "")
+        .await
+        .refuses(409, "locked_by_conflict");
 
-    let lock = json!({ "account": ACCOUNT, "type": "customer", "id": "netsuite:100", "field": "phone", "note": "wait" });
+    let lock =
+        json!({ "account": ACCOUNT, "type": "customer", "id": "netsuite:100", "field": "phone", "note": "wait" });
     let first = world.post("operator", "/api/v1/locks", lock.clone()).await;
     assert_eq!(first.status.as_u16(), 201, "{first:?}");
     assert_eq!(world.post("operator", "/api/v1/locks", lock).await.body, first.body);
@@ -110,6 +114,9 @@ async fn an_account_is_suspended_and_resumed_by_an_admin() {
         assert_eq!((listed.len(), &listed[0]["suspended"]), (1, &json!(suspended)));
         assert_eq!(listed[0]["open_conflicts"], 0);
     }
-    world.call(Some("admin"), "PATCH", "/api/v1/accounts/NOBODY", "{\"suspended\":true}").await.refuses(404, "not_found");
+    world
+        .call(Some("admin"), "PATCH", "/api/v1/accounts/NOBODY", "{\"suspended\":true}")
+        .await
+        .refuses(404, "not_found");
     world.call(Some("admin"), "PATCH", &path, "{\"suspended\":\"yes\"}").await.refuses(400, "bad_request");
 }

@@ -50,10 +50,10 @@ async fn a_message_is_published_again_as_it_first_came_and_only_once() {
     assert_eq!((done.status.as_u16(), &done.body["status"]), (200, &json!("retried")), "{done:?}");
     let came = world.stage.take(world.stage.topics.merge_service(), 1).await;
     assert_eq!(came[0].data.as_ref(), b"\x00the message");
-    assert_eq!(came[0].attributes, attributes([
-        ("record_key", "TSTDRV100001|customer|7"),
-        ("content-type", "application/protobuf"),
-    ]));
+    assert_eq!(
+        came[0].attributes,
+        attributes([("record_key", "TSTDRV100001|customer|7"), ("content-type", "application/protobuf"),])
+    );
     world.post("operator", &path, json!({})).await.refuses(409, "not_open");
     world.post("operator", &format!("/api/v1/errors/{id}/discard"), json!({})).await.refuses(409, "not_open");
     world.post("operator", "/api/v1/errors/999/retry", json!({})).await.refuses(404, "not_found");

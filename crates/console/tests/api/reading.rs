@@ -27,7 +27,11 @@ async fn a_state_is_read_by_any_id_with_its_version_as_etag_now_and_in_the_past(
 
     for query in ["version=1".to_owned(), format!("at={between}")] {
         let past = world.get("viewer", &format!("{}?{query}", state("suitex:7"))).await;
-        assert_eq!((past.etag.as_deref(), &past.body["state"]["companyname"]), (Some("\"1\""), &json!("Acme")), "{query}");
+        assert_eq!(
+            (past.etag.as_deref(), &past.body["state"]["companyname"]),
+            (Some("\"1\""), &json!("Acme")),
+            "{query}"
+        );
         assert_eq!(past.body["state"]["phone"], json!(null), "{query}");
     }
     world.get("viewer", &format!("{}?version=3", state("suitex:7"))).await.refuses(404, "not_found");
@@ -63,7 +67,9 @@ async fn pages_of_events_stored_in_one_instant_miss_none_and_repeat_none() {
     loop {
         let path = format!("/api/v1/events?account={ACCOUNT}&type=customer&disposition=pending&limit=3{cursor}");
         let answer = world.get("viewer", &path).await;
-        seen.extend(answer.body["items"].as_array().unwrap().iter().map(|item| item["event_id"].as_str().unwrap().to_owned()));
+        seen.extend(
+            answer.body["items"].as_array().unwrap().iter().map(|item| item["event_id"].as_str().unwrap().to_owned()),
+        );
         match answer.body["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,

@@ -35,7 +35,10 @@ async fn every_call_described_is_there_and_asks_for_its_role_before_anything_els
             if rank < needed {
                 answer.refuses(403, "forbidden");
             } else {
-                assert!(![401, 403, 405, 503].contains(&answer.status.as_u16()), "{method} {path} as {role}: {answer:?}");
+                assert!(
+                    ![401, 403, 405, 503].contains(&answer.status.as_u16()),
+                    "{method} {path} as {role}: {answer:?}"
+                );
                 assert_ne!(answer.body["code"], "no_such_address", "{method} {path}");
             }
         }

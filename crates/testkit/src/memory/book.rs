@@ -157,7 +157,8 @@ impl Book {
     /// The earliest instant at which any step finds work.
     pub fn next_due_any(&self) -> Option<Timestamp> {
         let of = |record: &Record| {
-            let writers = Side::BOTH.map(|side| write_at(record, side).into_iter().chain(overdue_at(record, side)).min());
+            let writers =
+                Side::BOTH.map(|side| write_at(record, side).into_iter().chain(overdue_at(record, side)).min());
             writers.into_iter().flatten().chain(merge_at(record)).min()
         };
         self.records.values().filter_map(|kept| of(&kept.record)).min()

@@ -54,8 +54,11 @@ pub(super) fn check(before: &Record, patch: &Patch) -> Result<(), String> {
 /// At most one write in flight per side, and the shadow names it.
 fn in_flight(after: &Record) -> Result<(), String> {
     for side in Side::BOTH {
-        let mut flying =
-            after.unresolved.iter().filter(|i| i.side == side && i.status == IntentStatus::InFlight).map(|i| i.write_id);
+        let mut flying = after
+            .unresolved
+            .iter()
+            .filter(|i| i.side == side && i.status == IntentStatus::InFlight)
+            .map(|i| i.write_id);
         if flying.next() != after.shadows[side].inflight || flying.next().is_some() {
             return Err(format!("the writes in flight to {side} are not the one its shadow names"));
         }

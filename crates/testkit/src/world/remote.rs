@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use model::spec::TypeSpec;
 use model::{
-    AccountId, Clock, NativeId, Observed, ReadRequest, RecordRef, Remote, RemoteError, Side, WriteOutcome, WriteRequest,
-    write_id,
+    AccountId, Clock, NativeId, Observed, ReadRequest, RecordRef, Remote, RemoteError, Side, WriteOutcome,
+    WriteRequest, write_id,
 };
 
 use super::requests::Packet;

@@ -57,7 +57,13 @@ impl Stage {
         self.note(|| {
             let request = &packet.request;
             let (kind, stamp, changes) = (request.kind.as_str(), request.stamp, &request.changes);
-            format!("  {} #{stamp} {kind} {} {:?} {changes:?} lands: {}", packet.side, request.rid, request.native_id, answer.word())
+            format!(
+                "  {} #{stamp} {kind} {} {:?} {changes:?} lands: {}",
+                packet.side,
+                request.rid,
+                request.native_id,
+                answer.word()
+            )
         });
         self.network[at].answer = Some(answer.clone());
         answer
@@ -82,7 +88,8 @@ impl Stage {
             self.creates.insert(key, place.clone());
             return self.create(&place, request);
         }
-        let found = request.native_id.as_ref().and_then(|id| self.place(Side::Suitex, &packet.account, &packet.spec.name, id));
+        let found =
+            request.native_id.as_ref().and_then(|id| self.place(Side::Suitex, &packet.account, &packet.spec.name, id));
         let Some((place, row)) = found.and_then(|place| Some((place.clone(), self.rows.get(&place)?.clone()))) else {
             return WriteOutcome::Gone;
         };
@@ -108,8 +115,10 @@ impl Stage {
             let place = self.new_place(Side::Netsuite, &packet.account, &packet.spec.name);
             return self.create(&place, request);
         }
-        let found =
-            request.native_id.as_ref().and_then(|id| self.place(Side::Netsuite, &packet.account, &packet.spec.name, id));
+        let found = request
+            .native_id
+            .as_ref()
+            .and_then(|id| self.place(Side::Netsuite, &packet.account, &packet.spec.name, id));
         let Some((place, row)) = found.and_then(|place| Some((place.clone(), self.rows.get(&place)?.clone()))) else {
             return WriteOutcome::Gone;
         };
@@ -170,9 +179,7 @@ impl Stage {
         Observed {
             exists: true,
             native_id: Some(place.native()),
-            fields: fields
-                .map(|f| (f.name.clone(), row.fields.get(&f.name).cloned().unwrap_or_default()))
-                .collect(),
+            fields: fields.map(|f| (f.name.clone(), row.fields.get(&f.name).cloned().unwrap_or_default())).collect(),
             token: Some(row.token),
             stamp: row.stamp,
             external_rid: row.external,

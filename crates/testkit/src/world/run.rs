@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use model::record::Conflict;
 use model::{AccountId, ChangeEvent, Clock, ManualClock, RecordRef, Side};
 use steps::{
-    Choice, Core, Merged, Recovered, ResolveError, ResolveRequest, StepError, Written, intake, merge_step, recover_step,
-    resolve, to_hint, write_step,
+    Choice, Core, Merged, Recovered, ResolveError, ResolveRequest, StepError, Written, intake, merge_step,
+    recover_step, resolve, to_hint, write_step,
 };
 use store::records::Pick;
 
@@ -154,7 +154,11 @@ impl<'a> Run<'a> {
         if !self.drain(false) {
             return Vec::new();
         }
-        if before == standing(self) { Vec::new() } else { vec!["I4: a second delivery of everything changed something".to_owned()] }
+        if before == standing(self) {
+            Vec::new()
+        } else {
+            vec!["I4: a second delivery of everything changed something".to_owned()]
+        }
     }
 
     /// Users, faults and steps in random order, until users are done and a little longer.

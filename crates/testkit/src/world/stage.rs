@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use model::spec::{Kind, World};
 use model::{
-    ChangeEvent, Clock, Fields, Ids, ManualClock, NativeId, Operation, PerSide, RecordType, Rid, SeededIds, Side, Source,
-    Timestamp, Value, WriteId, WriteKind, WriteOutcome, WriteRequest,
+    ChangeEvent, Clock, Fields, Ids, ManualClock, NativeId, Operation, PerSide, RecordType, Rid, SeededIds, Side,
+    Source, Timestamp, Value, WriteId, WriteKind, WriteOutcome, WriteRequest,
 };
 
 use super::bus::Bus;
@@ -124,7 +124,13 @@ pub struct Stage {
 
 impl Stage {
     /// Empty systems.
-    pub fn new(clock: Arc<ManualClock>, ids: Arc<SeededIds>, rng: fastrand::Rng, vary: Vary, world: Arc<World>) -> Self {
+    pub fn new(
+        clock: Arc<ManualClock>,
+        ids: Arc<SeededIds>,
+        rng: fastrand::Rng,
+        vary: Vary,
+        world: Arc<World>,
+    ) -> Self {
         Self {
             clock,
             rng,
@@ -324,7 +330,13 @@ impl Stage {
     }
 
     /// The row of a native id.
-    pub fn place(&self, side: Side, account: &model::AccountId, record_type: &RecordType, id: &NativeId) -> Option<Place> {
+    pub fn place(
+        &self,
+        side: Side,
+        account: &model::AccountId,
+        record_type: &RecordType,
+        id: &NativeId,
+    ) -> Option<Place> {
         let id = id.as_str().parse().ok()?;
         Some(Place { side, account: account.clone(), record_type: record_type.clone(), id })
     }

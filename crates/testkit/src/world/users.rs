@@ -89,7 +89,8 @@ impl Stage {
         } else {
             let names: Vec<&'static str> = match only {
                 Some(only) => {
-                    let named = |name: &&&str| only.iter().any(|f| f == **name || (**name == "g" && f.starts_with('g')));
+                    let named =
+                        |name: &&&str| only.iter().any(|f| f == **name || (**name == "g" && f.starts_with('g')));
                     self.vary.fields.iter().filter(named).copied().collect()
                 }
                 None => {

@@ -1,7 +1,7 @@
 //! S1–S3, S22: our own writes coming back.
 
-use model::record::ConflictReason;
 use model::WriteKind;
+use model::record::ConflictReason;
 use testkit::scene::{scene, text};
 use testkit::world::vary::Vary;
 

@@ -85,7 +85,8 @@ fn s19_a_line_removed_and_added_again_under_its_key_beside_a_new_one() {
 #[test]
 fn s20_two_tenants_with_the_same_ids_stay_apart() {
     scene(Vary { accounts: 2, ordered: false, ..Vary::calm() }, |scene| {
-        let sx: Vec<_> = (1..=2).map(|n| scene.create_in(n, SX, "thing", &[("b", text(&format!("start {n}")))])).collect();
+        let sx: Vec<_> =
+            (1..=2).map(|n| scene.create_in(n, SX, "thing", &[("b", text(&format!("start {n}")))])).collect();
         scene.settle();
         let ns: Vec<_> = sx.iter().map(|place| scene.twin(place)).collect();
         assert_eq!((sx[0].id, ns[0].id), (sx[1].id, ns[1].id), "the same native ids in both accounts");
