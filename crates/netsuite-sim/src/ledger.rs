@@ -154,8 +154,11 @@ impl Ledger {
         self.counts().ue.queued += 1;
     }
 
+    /// A post counted as queued found no room.
     pub(crate) fn script_dropped(&self) {
-        self.counts().ue.dropped += 1;
+        let mut counts = self.counts();
+        counts.ue.queued = counts.ue.queued.saturating_sub(1);
+        counts.ue.dropped += 1;
     }
 
     pub(crate) fn script_done(&self, accepted: bool) {

@@ -83,9 +83,10 @@ impl Outlet {
         let event_id = self.event_id();
         let body = envelope(&self.account, event_id, saved).to_string();
         let lane = usize::try_from(saved.id).unwrap_or(0) % LANES;
-        match self.lanes[lane].try_send(Announcement { event_id, body }) {
-            Ok(()) => self.ledger.script_queued(),
-            Err(_) => self.ledger.script_dropped(),
+        // Counted first: the post may be done before this thread goes on.
+        self.ledger.script_queued();
+        if self.lanes[lane].try_send(Announcement { event_id, body }).is_err() {
+            self.ledger.script_dropped();
         }
     }
 
