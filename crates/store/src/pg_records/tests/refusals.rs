@@ -1,0 +1,187 @@
+//! One bad record never stops a batch, and is never dropped in silence.
+
+use model::record::{Disposition, Entry, LockReason, Release};
+use model::{RecordRef, Side, Value};
+
+use super::{at, change, count, due, hint, id, known, picked, view, world};
+use crate::PgRecords;
+use crate::records::{LogRow, Patch, View};
+
+/// Gives each record a new value; what happens to `bad` is told by `spoil`.
+async fn store_with_one_bad(
+    records: &PgRecords,
+    these: &[RecordRef],
+    bad: &RecordRef,
+    spoil: impl Fn(&View, &mut Patch) + Send + Sync,
+) {
+    let given = change(records, these, |view, patch| {
+        patch.record.head.state = [("email".to_owned(), Value::text("new@b.example"))].into();
+        patch.record.head.lease_token = 7;
+        patch.settled = view.pending.iter().map(|hint| (hint.event_id, Disposition::NoopEcho)).collect();
+        if view.record.key == *bad {
+            spoil(view, patch);
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(given, these.len());
+}
+
+async fn assert_set_aside(records: &PgRecords, these: &[RecordRef], bad: &RecordRef) {
+    for record in these {
+        let seen = view(records, record).await;
+        if record == bad {
+            assert_eq!(seen.record.head.lease_token, 0, "nothing of the bad patch is stored");
+            assert!(seen.record.head.state.is_empty());
+            assert_eq!(seen.pending.len(), 1, "its hint still waits");
+            assert!(seen.record.shadows.suitex.dirty());
+            let [lock] = seen.record.locks.as_slice() else { panic!("one lock") };
+            assert_eq!((lock.reason, lock.field.as_ref()), (LockReason::Error, None));
+            assert!(!lock.note.is_empty() && !lock.note.contains("new@b.example"), "a reason, no values: {}", lock.note);
+        } else {
+            assert_eq!(seen.record.head.lease_token, 7);
+            assert!(seen.record.locks.is_empty() && seen.pending.is_empty());
+        }
+    }
+    assert!(!picked(records, &due(1_000)).await.contains(bad), "nobody works on it");
+    let queued: (String, String, String, Option<uuid::Uuid>) =
+        sqlx::query_as("select class, code, status, rid from sync.sync_error_queue")
+            .fetch_one(records.pool())
+            .await
+            .unwrap();
+    assert_eq!(queued, ("irrecoverable".into(), "store_refused".into(), "open".into(), Some(bad.rid.0)));
+}
+
+async fn three(records: &PgRecords) -> Vec<RecordRef> {
+    let mut these = Vec::new();
+    for n in 1..=3 {
+        these.push(known(records, hint(n, &n.to_string())).await);
+    }
+    these.sort_unstable();
+    these
+}
+
+#[tokio::test]
+async fn a_value_no_text_can_hold_sets_one_record_aside() {
+    let (records, _db) = world().await;
+    let these = three(&records).await;
+    store_with_one_bad(&records, &these, &these[1], |_, patch| {
+        patch.record.head.state.insert("memo".to_owned(), Value::Text("a\0b".to_owned()));
+    })
+    .await;
+    assert_set_aside(&records, &these, &these[1]).await;
+}
+
+#[tokio::test]
+async fn a_violated_constraint_sets_one_record_aside() {
+    let (records, _db) = world().await;
+    let these = three(&records).await;
+    store_with_one_bad(&records, &these, &these[2], |_, patch| {
+        let release = Release { write_id: id(9), side: Side::Suitex, outcome: model::record::IntentStatus::Rejected };
+        for n in [50, 51] {
+            let entry = Entry::Release(release.clone());
+            patch.log.push(LogRow { event_id: id(n), record_seq: 1, entry, at: at(1) });
+        }
+    })
+    .await;
+    assert_set_aside(&records, &these, &these[2]).await;
+}
+
+#[tokio::test]
+async fn a_version_that_moves_back_sets_the_record_aside() {
+    let (records, _db) = world().await;
+    let these = three(&records).await;
+    change(&records, &these[..1], |_, patch| patch.record.head.last_stamp = 9).await.unwrap();
+    store_with_one_bad(&records, &these, &these[0], |_, patch| patch.record.head.last_stamp = 8).await;
+    assert_set_aside(&records, &these, &these[0]).await;
+}
+
+#[tokio::test]
+async fn a_write_that_vanishes_from_the_unresolved_ones_sets_the_record_aside() {
+    let (records, _db) = world().await;
+    let these = three(&records).await;
+    change(&records, &these[..1], |view, patch| {
+        patch.record.head.last_stamp = 1;
+        patch.record.unresolved.push(intent(&view.record.key, 1));
+    })
+    .await
+    .unwrap();
+    store_with_one_bad(&records, &these, &these[0], |_, patch| patch.record.unresolved.clear()).await;
+    assert_set_aside(&records, &these, &these[0]).await;
+    assert_eq!(view(&records, &these[0]).await.record.unresolved.len(), 1);
+}
+
+pub(super) fn intent(key: &RecordRef, stamp: u64) -> model::record::Intent {
+    model::record::Intent {
+        write_id: model::write_id(key, Side::Netsuite, stamp),
+        side: Side::Netsuite,
+        kind: model::WriteKind::Update,
+        stamp,
+        expect: 0,
+        changes: model::Fields::new(),
+        pre: model::Fields::new(),
+        version: 0,
+        status: model::record::IntentStatus::Unknown,
+        deadline: at(50),
+        native_id: None,
+        generation: 0,
+        occurred_at: None,
+    }
+}
+
+#[tokio::test]
+async fn a_hint_is_settled_once() {
+    let (records, _db) = world().await;
+    let these = three(&records).await;
+    change(&records, &these[..1], |_, patch| patch.settled.push((id(77), Disposition::Superseded))).await.unwrap();
+    store_with_one_bad(&records, &these, &these[0], |_, patch| {
+        patch.settled.push((id(77), Disposition::Applied(1)));
+    })
+    .await;
+    assert_set_aside(&records, &these, &these[0]).await;
+    let kept: String = sqlx::query_scalar("select disposition from sync.event_outcome where event_id = $1")
+        .bind(id(77))
+        .fetch_one(records.pool())
+        .await
+        .unwrap();
+    assert_eq!(kept, "superseded");
+}
+
+#[tokio::test]
+async fn the_same_refusal_again_leaves_one_lock_and_one_error() {
+    let (records, _db) = world().await;
+    let record = known(&records, hint(1, "1")).await;
+    for _ in 0..2 {
+        change(&records, std::slice::from_ref(&record), |_, patch| {
+            patch.record.locks.clear();
+            patch.record.head.natural_key = Some("\0".to_owned());
+        })
+        .await
+        .unwrap();
+    }
+    assert_eq!(count(records.pool(), "select count(*) from sync.sync_error_queue").await, 1);
+    assert_eq!(count(records.pool(), "select count(*) from sync.record_lock where released_at is null").await, 1);
+}
+
+#[tokio::test]
+async fn an_outage_is_no_refusal() {
+    let (records, _db) = world().await;
+    let record = known(&records, hint(1, "1")).await;
+    sqlx::raw_sql("alter table sync.versions rename to versions_away").execute(records.pool()).await.unwrap();
+    let stored = change(&records, std::slice::from_ref(&record), |_, patch| {
+        patch.record.head.version = 1;
+        patch.versions.push(model::record::Version {
+            version: 1,
+            delta: model::Fields::new(),
+            full: None,
+            alive: true,
+            event_id: id(40),
+            decisions: std::collections::BTreeMap::new(),
+            created_at: at(1),
+        });
+    })
+    .await;
+    assert!(stored.is_err_and(|error| !error.is_about_content()));
+    let seen = view(&records, &record).await.record;
+    assert_eq!((seen.head.version, seen.locks.len()), (0, 0), "nothing is stored, nobody is blamed");
+}
