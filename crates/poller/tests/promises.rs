@@ -1,4 +1,5 @@
 //! What the poller promises of NetSuite's changes.
+#![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
 #[path = "../../../tests/support/given.rs"]
 #[allow(dead_code)]

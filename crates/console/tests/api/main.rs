@@ -1,4 +1,5 @@
 //! The console's API over a real database: every call, every role, every refusal.
+#![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
 #[path = "../../../../tests/support/given.rs"]
 #[allow(dead_code)]
