@@ -119,8 +119,7 @@ impl Health {
 
     /// Adds a worker that must come round within `limit`.
     pub fn progress(&self, name: impl Into<String>, limit: Duration) -> Progress {
-        let worker =
-            Worker { name: name.into(), limit, ticked: Instant::now(), blocked: None, finished: false };
+        let worker = Worker { name: name.into(), limit, ticked: Instant::now(), blocked: None, finished: false };
         let worker = Arc::new(Mutex::new(worker));
         self.state().workers.push(worker.clone());
         Progress(worker)

@@ -166,8 +166,7 @@ async fn lead_or_sweep(
     limits: &RelayLimits,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
-    let mut listener =
-        PgListener::connect_with(pool).await.map_err(StoreError::database("listen for outbox rows"))?;
+    let mut listener = PgListener::connect_with(pool).await.map_err(StoreError::database("listen for outbox rows"))?;
     while !stop.is_cancelled() {
         if store::outbox::try_lead(&mut listener).await? {
             listener.listen(store::outbox::CHANNEL).await.map_err(StoreError::database("listen for outbox rows"))?;

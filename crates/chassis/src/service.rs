@@ -125,7 +125,8 @@ fn read_all<C>(
     crate::sync::world(&core)?;
     let accounts = Accounts::from_settings(&settings)?;
     if accounts.is_empty() {
-        let accepted = "the path of a TOML file with one [[account]] per account (or NETSUITE_ACCOUNT, for a single one)";
+        let accepted =
+            "the path of a TOML file with one [[account]] per account (or NETSUITE_ACCOUNT, for a single one)";
         return Err(SettingError::missing("CONCORD_ACCOUNTS", accepted));
     }
     Ok((core, accounts, read(&settings)?))

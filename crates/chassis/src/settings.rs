@@ -98,8 +98,9 @@ impl std::fmt::Debug for Settings {
 impl Settings {
     /// Reads the environment and the file named by `CONCORD_CONFIG`.
     pub fn from_process() -> Result<Self, SettingError> {
-        let environment: BTreeMap<String, String> =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
         Self::from_environment(environment)
     }
 

@@ -54,7 +54,8 @@ pub fn install(service: &'static str, core: &CoreSettings) -> Result<Telemetry, 
         }
         LogFormat::Text => Box::new(tracing_subscriber::fmt::layer().with_writer(std::io::stderr)),
     };
-    let provider = core.otlp_endpoint.as_deref().map(|endpoint| exporter(service, core.replica, endpoint)).transpose()?;
+    let provider =
+        core.otlp_endpoint.as_deref().map(|endpoint| exporter(service, core.replica, endpoint)).transpose()?;
     let traces = provider.as_ref().map(|provider| {
         // Traces are complete whatever the log filter says, except for the exporter's own plumbing, which would trace itself.
         let plumbing = EnvFilter::new("info,h2=off,tonic=off,hyper=off,tower=off");

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use merge::{Owed, owed};
 use model::record::{Entry, Existence, Intent, IntentStatus, Record, Release};
 use model::spec::TypeSpec;
-use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp, WriteKind, WriteOutcome, WriteRequest, write_id};
+use model::{
+    AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp, WriteKind, WriteOutcome, WriteRequest, write_id,
+};
 use store::records::{Patch, Pick, View};
 
 use crate::core::{Core, StepError, after};
@@ -58,7 +60,8 @@ pub async fn write_step(
     let mut done = Written::default();
     let (mut claims, mut waiting) = (Vec::new(), Vec::new());
     let none = Natives::new();
-    let mut plan = |views: &[View]| claim_all(core, side, views, &none, may_write, &mut claims, &mut waiting, &mut done);
+    let mut plan =
+        |views: &[View]| claim_all(core, side, views, &none, may_write, &mut claims, &mut waiting, &mut done);
     done.records = core.records.transact(pick, false, &mut plan).await?;
     if !waiting.is_empty() {
         claim_with_parents(core, side, waiting, may_write, &mut claims, &mut done).await?;
@@ -95,7 +98,12 @@ async fn claim_with_parents(
         let mut still = Vec::new();
         let mut plan = |views: &[View]| {
             let mut patches = claim_all(core, side, views, &natives, may_write, claims, &mut still, done);
-            patches.extend(views.iter().filter(|view| still.iter().any(|(key, _)| *key == view.record.key)).filter_map(|v| park(core, v, side)));
+            patches.extend(
+                views
+                    .iter()
+                    .filter(|view| still.iter().any(|(key, _)| *key == view.record.key))
+                    .filter_map(|v| park(core, v, side)),
+            );
             patches
         };
         core.records.transact(&Pick::These(keys), false, &mut plan).await?;

@@ -164,7 +164,10 @@ fn resolve_netsuite(
             token_secret: secret("netsuite.tba.token_secret", &tba.token_secret)?,
         }),
         (Scheme::OAuth2, None, _) => {
-            return Err(SettingError::missing(&at("[account.netsuite.oauth2]"), "client_id, certificate_id and private_key"));
+            return Err(SettingError::missing(
+                &at("[account.netsuite.oauth2]"),
+                "client_id, certificate_id and private_key",
+            ));
         }
         (Scheme::Tba, _, None) => {
             return Err(SettingError::missing(&at("[account.netsuite.tba]"), "realm, consumer and token"));
@@ -172,7 +175,11 @@ fn resolve_netsuite(
     };
     let concurrency_limit = netsuite.concurrency_limit.unwrap_or(super::DEFAULT_CONCURRENCY);
     if !(1..=super::MAX_CONCURRENCY).contains(&concurrency_limit) {
-        return Err(SettingError::wrong(&at("netsuite.concurrency_limit"), concurrency_limit, "a number from 1 to 500"));
+        return Err(SettingError::wrong(
+            &at("netsuite.concurrency_limit"),
+            concurrency_limit,
+            "a number from 1 to 500",
+        ));
     }
     let defaults = Scripts::default();
     Ok(NetsuiteSettings {

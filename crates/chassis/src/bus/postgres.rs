@@ -16,12 +16,10 @@ use store::bus::NewMessage;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Bus, BusError, Message, MessageId, PausedKeys, PublishError, Subscription, SubscriptionSpec, Topology,
-};
+use super::{Bus, BusError, Message, MessageId, PausedKeys, PublishError, Subscription, SubscriptionSpec, Topology};
 
-mod upkeep;
 mod subscription;
+mod upkeep;
 
 use subscription::PostgresSubscription;
 

@@ -77,7 +77,10 @@ impl PubSubBus {
         let inner = Inner {
             project: settings.project.clone(),
             topics: topics.build().await.map_err(BusError::unavailable("build the topic client"))?,
-            subscriptions: subscriptions.build().await.map_err(BusError::unavailable("build the subscription client"))?,
+            subscriptions: subscriptions
+                .build()
+                .await
+                .map_err(BusError::unavailable("build the subscription client"))?,
             subscriber: subscriber.build().await.map_err(BusError::unavailable("build the subscriber"))?,
             endpoint,
             publishers: tokio::sync::Mutex::default(),
@@ -194,10 +197,7 @@ impl Inner {
 type Answer = Option<Result<MessageId, PublishError>>;
 
 /// Waits for an administrative call; what exists already is as good as created.
-async fn settled<T>(
-    what: &'static str,
-    call: impl Future<Output = Result<T, RpcError>>,
-) -> Result<(), BusError> {
+async fn settled<T>(what: &'static str, call: impl Future<Output = Result<T, RpcError>>) -> Result<(), BusError> {
     match tokio::time::timeout(ADMIN_TIMEOUT, call).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) if is_code(&error, Code::AlreadyExists, 409) => Ok(()),

@@ -272,10 +272,15 @@ mod tests {
     #[test]
     fn pubsub_is_chosen_where_it_is_configured_and_can_be_overruled() {
         let emulator = Some("127.0.0.1:8085".to_owned());
-        let with = |project: &str, emulator_host| BusSettings::PubSub(PubSubSettings { project: project.into(), emulator_host });
+        let with = |project: &str, emulator_host| {
+            BusSettings::PubSub(PubSubSettings { project: project.into(), emulator_host })
+        };
         assert_eq!(read(&[("PUBSUB_EMULATOR_HOST", "127.0.0.1:8085")]).unwrap().bus, with("concord-dev", emulator));
         assert_eq!(read(&[("PUBSUB_PROJECT", "prod-1")]).unwrap().bus, with("prod-1", None));
-        assert_eq!(read(&[("PUBSUB_PROJECT", "prod-1"), ("CONCORD_BUS", "postgres")]).unwrap().bus, BusSettings::Postgres);
+        assert_eq!(
+            read(&[("PUBSUB_PROJECT", "prod-1"), ("CONCORD_BUS", "postgres")]).unwrap().bus,
+            BusSettings::Postgres
+        );
         let error = read(&[("CONCORD_BUS", "pubsub")]).unwrap_err().to_string();
         assert!(error.starts_with("PUBSUB_PROJECT is not set"), "{error}");
     }

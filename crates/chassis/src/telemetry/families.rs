@@ -48,7 +48,11 @@ const fn family(name: &'static str, kind: Kind, help: &'static str) -> Family {
 pub const FAMILIES: &[Family] = &[
     family("concord_events_ingested_total", Kind::Counter, "Events stored by the intake, by source"),
     family("concord_events_merged_total", Kind::Counter, "Events settled by the merge, by outcome"),
-    family("concord_apply_latency_seconds", Kind::Histogram, "From the event's occurrence to its application, by target"),
+    family(
+        "concord_apply_latency_seconds",
+        Kind::Histogram,
+        "From the event's occurrence to its application, by target",
+    ),
     family("concord_backlog_events", Kind::Gauge, "Unsettled events, by account"),
     family("concord_oldest_pending_seconds", Kind::Gauge, "Age of the oldest unsettled event, by account"),
     family("concord_conflicts_open", Kind::Gauge, "Conflicts waiting for a person, by account"),
@@ -80,7 +84,9 @@ fn recorder() -> Option<&'static PrometheusHandle> {
 fn install() -> Option<PrometheusHandle> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full("concord_apply_latency_seconds".into()), &APPLY_LATENCY)
-        .and_then(|b| b.set_buckets_for_metric(Matcher::Full("concord_search_latency_seconds".into()), &SEARCH_LATENCY));
+        .and_then(|b| {
+            b.set_buckets_for_metric(Matcher::Full("concord_search_latency_seconds".into()), &SEARCH_LATENCY)
+        });
     let recorder = builder.expect("the bucket lists above are not empty").build_recorder();
     let handle = recorder.handle();
     // Another recorder in the process (a test's own) keeps its place; then there is nothing of ours to show.

@@ -18,13 +18,7 @@ const OWN_ATTRIBUTES: usize = 5;
 ///
 /// Attributes are made storable and publishable: NUL becomes U+FFFD, long values are cut, and of more attributes than a
 /// message may carry the last ones are left out. A poison message must not be able to poison its own burial.
-pub fn letter(
-    topic: &str,
-    message: &Message,
-    failure: &Failure,
-    attempts: u32,
-    first_failed_at: Timestamp,
-) -> NewRow {
+pub fn letter(topic: &str, message: &Message, failure: &Failure, attempts: u32, first_failed_at: Timestamp) -> NewRow {
     let mut attributes: BTreeMap<String, String> = message
         .attributes
         .iter()
@@ -67,11 +61,7 @@ pub(super) enum NoLetter {
 
 /// The logical topic of the letter. A message that fails on the error topic goes on to the dead letters; one that fails
 /// among the dead letters stays: there is no deeper place, and a loop would hide it.
-pub(super) fn destination(
-    disposition: Disposition,
-    source: &str,
-    topics: &Topics,
-) -> Result<&'static str, NoLetter> {
+pub(super) fn destination(disposition: Disposition, source: &str, topics: &Topics) -> Result<&'static str, NoLetter> {
     let wanted = match disposition {
         Disposition::RetryAfter(wait) => return Err(NoLetter::Retry(wait)),
         Disposition::HoldUntilWorking => return Err(NoLetter::Hold),
@@ -120,7 +110,8 @@ mod tests {
 
     #[test]
     fn whatever_the_attributes_are_the_letter_can_be_published() {
-        let mut attributes: BTreeMap<String, String> = (0..200).map(|n| (format!("a{n:03}"), "é".repeat(2000))).collect();
+        let mut attributes: BTreeMap<String, String> =
+            (0..200).map(|n| (format!("a{n:03}"), "é".repeat(2000))).collect();
         attributes.insert("a\0b".into(), "x".into());
         attributes.insert("a000".into(), "nul\0inside".into());
         let failure = Failure::new(ErrorClass::Irrecoverable, "unreadable", "ß".repeat(3000));

@@ -24,28 +24,9 @@ macro_rules! conformance {
             })+
         }
         mod pubsub {
-            use chassis::bus::pubsub::Receiving;
-
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                if let Some(world) = crate::worlds::PubSubWorld::new(Receiving::Pulls).await {
-                    crate::cases::$case(&world).await;
-                }
-            })+
-        }
-    };
-}
-
-/// The cases that streams pass on the emulator: those in which no subscriber ends and nothing is given back in the middle
-/// of a lane. The others need Google's own service (see `chassis::bus::pubsub`).
-macro_rules! streaming {
-    ($($case:ident),+ $(,)?) => {
-        mod pubsub_streams {
-            use chassis::bus::pubsub::Receiving;
-
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                if let Some(world) = crate::worlds::PubSubWorld::new(Receiving::Streams).await {
+                if let Some(world) = crate::worlds::PubSubWorld::new().await {
                     crate::cases::$case(&world).await;
                 }
             })+
@@ -62,22 +43,6 @@ conformance!(
     attempts_are_counted,
     filters_admit_only_their_value,
     closing_in_the_middle_of_a_batch_returns_only_the_unfinished_half,
-    a_refused_message_pauses_its_lane_for_the_call_only,
-    publishing_fails_while_the_broker_is_away_and_resumes_in_order,
-    two_subscribers_share_and_never_hold_one_lane_together,
-    every_subscription_of_a_topic_gets_every_message,
-    no_more_is_handed_out_than_may_be_outstanding,
-    messages_without_a_key_pass_one_another,
-    an_idle_subscriber_is_woken,
-    a_dropped_wait_loses_nothing,
-    absent_and_closed_are_errors,
-);
-
-streaming!(
-    messages_arrive_as_they_were_published,
-    a_lane_keeps_its_order_over_batches_in_work,
-    attempts_are_counted,
-    filters_admit_only_their_value,
     a_refused_message_pauses_its_lane_for_the_call_only,
     publishing_fails_while_the_broker_is_away_and_resumes_in_order,
     two_subscribers_share_and_never_hold_one_lane_together,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chassis::bus::Bus;
 use chassis::bus::memory::MemoryBus;
 use chassis::bus::postgres::{PostgresBus, PostgresBusLimits};
-use chassis::bus::pubsub::{PubSubBus, Receiving};
+use chassis::bus::pubsub::PubSubBus;
 use chassis::settings::PubSubSettings;
 use pgtest::TestDb;
 use sqlx::PgPool;
@@ -139,12 +139,11 @@ pub(crate) struct PubSubWorld {
 }
 
 impl PubSubWorld {
-    pub(crate) async fn new(receiving: Receiving) -> Option<Self> {
+    pub(crate) async fn new() -> Option<Self> {
         let emulator = Emulator::start_if_installed().await?;
         let settings =
             PubSubSettings { project: "conformance".into(), emulator_host: Some(emulator.host().to_owned()) };
-        let bus =
-            PubSubBus::connect_receiving(&settings, receiving).await.expect("clients are built without a connection");
+        let bus = PubSubBus::connect(&settings).await.expect("clients are built without a connection");
         Some(Self { emulator, bus })
     }
 }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// What a test needs to hold.
 pub(crate) struct World {
     pub(crate) parts: Parts,
+    #[allow(dead_code)] // not every test that shares these parts looks at the bus
     pub(crate) bus: MemoryBus,
     _db: TestDb,
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use model::spec::TypeSpec;
 use model::record::Existence;
+use model::spec::TypeSpec;
 use model::{AccountId, Fields, NativeId, Operation, RecordRef, RecordType, Rid, Side, Source};
 use steps::{Core, News, StepError, Swept, news};
 
@@ -61,9 +61,8 @@ pub async fn sweep(
 }
 
 fn page_after(stage: &Stage, account: &AccountId, record_type: &RecordType, cursor: (i64, u64)) -> Vec<Found> {
-    let mine = |place: &&Place| {
-        place.side == Side::Netsuite && place.account == *account && place.record_type == *record_type
-    };
+    let mine =
+        |place: &&Place| place.side == Side::Netsuite && place.account == *account && place.record_type == *record_type;
     let rows = stage.rows.iter().filter(|(place, _)| mine(place));
     let mut found: Vec<Found> = rows
         .filter(|(place, row)| (row.token, place.id) > cursor)
@@ -112,8 +111,7 @@ async fn tell_deleted(
         let mine = |place: &Place| place.account == *account && place.record_type == spec.name;
         stage.deleted.iter().filter(|d| mine(&d.place) && d.at > lo).map(|d| (d.place.clone(), d.at)).collect()
     };
-    let rows: Vec<Swept> =
-        gone.iter().map(|(place, _)| Swept { native_id: place.native(), fields: None }).collect();
+    let rows: Vec<Swept> = gone.iter().map(|(place, _)| Swept { native_id: place.native(), fields: None }).collect();
     if rows.is_empty() {
         return Ok(0);
     }

@@ -81,7 +81,12 @@ async fn sweep(inner: &Inner) {
     match store::bus::sweep(&inner.pool, inner.limits.retention, SWEEP_LIMIT).await {
         Ok(Some(swept)) if swept.expired > 0 || swept.reopened > 0 => {
             let store::bus::Swept { expired, lanes, reopened } = swept;
-            tracing::warn!(expired, lanes, reopened, "the embedded bus dropped {expired} messages past their retention");
+            tracing::warn!(
+                expired,
+                lanes,
+                reopened,
+                "the embedded bus dropped {expired} messages past their retention"
+            );
         }
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the embedded bus was not swept"),

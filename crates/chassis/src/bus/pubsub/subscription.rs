@@ -142,7 +142,9 @@ impl Shared {
             match ended {
                 Some(error) if is_not_found(&error) => match self.bus.rebuild().await {
                     Ok(()) => tracing::warn!(subscription = %name, "the broker had forgotten {name}; it is rebuilt"),
-                    Err(error) => tracing::warn!(subscription = %name, %error, "the broker has forgotten {name}: {error}"),
+                    Err(error) => {
+                        tracing::warn!(subscription = %name, %error, "the broker has forgotten {name}: {error}")
+                    }
                 },
                 Some(error) => tracing::warn!(subscription = %name, %error, "a stream of {name} broke and is reopened"),
                 None => {}

@@ -19,7 +19,8 @@ async fn one_write_is_in_flight_per_side_and_stamps_are_given_once() {
     let record = known(&records, hint(1, "1")).await;
     change(&records, &[record], |view, patch| {
         patch.record.head.last_stamp = 1;
-        let flying = model::record::Intent { status: model::record::IntentStatus::InFlight, ..intent(&view.record.key, 1) };
+        let flying =
+            model::record::Intent { status: model::record::IntentStatus::InFlight, ..intent(&view.record.key, 1) };
         patch.record.shadows.netsuite.inflight = Some(flying.write_id);
         patch.record.unresolved.push(flying);
     })
@@ -30,7 +31,8 @@ async fn one_write_is_in_flight_per_side_and_stamps_are_given_once() {
         select account_id, gen_random_uuid(), record_type, rid, side, kind, stamp + 1, 0, '{}', '{}', 0, status, deadline
         from sync.idempotency_keys";
     assert_eq!(refusal(&records, copy).await, UNIQUE);
-    let same_stamp = "insert into sync.idempotency_keys (account_id, write_id, record_type, rid, side, kind, stamp, expect,
+    let same_stamp =
+        "insert into sync.idempotency_keys (account_id, write_id, record_type, rid, side, kind, stamp, expect,
             changes, pre, version, status, deadline)
         select account_id, gen_random_uuid(), record_type, rid, side, kind, stamp, 0, '{}', '{}', 0, 'unknown', deadline
         from sync.idempotency_keys";
@@ -72,6 +74,9 @@ async fn one_conflict_is_open_per_field() {
     sqlx::raw_sql(open).execute(records.pool()).await.unwrap();
     assert_eq!(refusal(&records, open).await, UNIQUE);
     assert_eq!(refusal(&records, "update sync.conflicts set status = 'resolved'").await, CHECK, "an end has a time");
-    sqlx::raw_sql("update sync.conflicts set status = 'resolved', closed_at = now()").execute(records.pool()).await.unwrap();
+    sqlx::raw_sql("update sync.conflicts set status = 'resolved', closed_at = now()")
+        .execute(records.pool())
+        .await
+        .unwrap();
     sqlx::raw_sql(open).execute(records.pool()).await.unwrap();
 }

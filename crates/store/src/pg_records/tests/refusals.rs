@@ -37,7 +37,11 @@ async fn assert_set_aside(records: &PgRecords, these: &[RecordRef], bad: &Record
             assert!(seen.record.shadows.suitex.dirty());
             let [lock] = seen.record.locks.as_slice() else { panic!("one lock") };
             assert_eq!((lock.reason, lock.field.as_ref()), (LockReason::Error, None));
-            assert!(!lock.note.is_empty() && !lock.note.contains("new@b.example"), "a reason, no values: {}", lock.note);
+            assert!(
+                !lock.note.is_empty() && !lock.note.contains("new@b.example"),
+                "a reason, no values: {}",
+                lock.note
+            );
         } else {
             assert_eq!(seen.record.head.lease_token, 7);
             assert!(seen.record.locks.is_empty() && seen.pending.is_empty());

@@ -70,10 +70,8 @@ async fn work_that_is_left_rings_once_and_says_for_whom() {
     .unwrap();
     let rung = heard(&records, &mut listener).await;
     assert_eq!(rung, [work("suitex netsuite"), (outbox::CHANNEL.to_owned(), String::new())]);
-    let payloads: Vec<Vec<u8>> = sqlx::query_scalar("select payload from sync.outbox order by id")
-        .fetch_all(records.pool())
-        .await
-        .unwrap();
+    let payloads: Vec<Vec<u8>> =
+        sqlx::query_scalar("select payload from sync.outbox order by id").fetch_all(records.pool()).await.unwrap();
     assert_eq!(payloads, [[0], [1]], "in the order of the patch");
 }
 
@@ -100,7 +98,8 @@ async fn a_locked_head_is_passed_over_by_sweeps_and_waited_for_by_name() {
 
 /// Returns when somebody waits for a lock.
 async fn blocked(records: &PgRecords) {
-    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     while count(records.pool(), waiting).await == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

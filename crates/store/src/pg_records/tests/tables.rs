@@ -106,11 +106,13 @@ async fn current_state_shows_real_records_only() {
     let (records, _db) = world().await;
     let record = one_record(&records).await;
     known(&records, hint(2, "provisional")).await;
-    let rows = sqlx::query("select record_id, version, state, last_modified = $1, field_meta, suitex_id from sync.current_state")
-        .bind(crate::instant::Instant(at(1)))
-        .fetch_all(records.pool())
-        .await
-        .unwrap();
+    let rows = sqlx::query(
+        "select record_id, version, state, last_modified = $1, field_meta, suitex_id from sync.current_state",
+    )
+    .bind(crate::instant::Instant(at(1)))
+    .fetch_all(records.pool())
+    .await
+    .unwrap();
     let [row] = rows.as_slice() else { panic!("{} rows", rows.len()) };
     assert_eq!(row.get::<String, _>(0), record.rid.to_string());
     assert_eq!(row.get::<i64, _>(1), 1);
@@ -142,7 +144,8 @@ async fn events_show_hints_entries_and_what_became_of_them() {
     let (records, _db) = world().await;
     one_record(&records).await;
     known(&records, hint(2, "s1")).await;
-    let rows: Vec<(String, Option<String>, Option<i64>, bool, Option<String>, String)> = sqlx::query_as(
+    type Shown = (String, Option<String>, Option<i64>, bool, Option<String>, String);
+    let rows: Vec<Shown> = sqlx::query_as(
         "select kind, disposition, applied_version, processed, source, record_id from sync.events order by kind, seq",
     )
     .fetch_all(records.pool())
