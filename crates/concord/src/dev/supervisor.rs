@@ -143,7 +143,7 @@ impl Supervisor {
     /// Waits until every child that has `/readyz` answers it with success.
     ///
     /// # Errors
-    /// After [`READY_WITHIN`]: names the children that did not, what they said, and where their logs are.
+    /// After a limit with a name (`READY_WITHIN`): names the children that did not, what they said, and where their logs are.
     pub async fn ready(&mut self) -> Result<()> {
         let deadline = tokio::time::Instant::now() + READY_WITHIN;
         let mut waiting: Vec<(usize, String)> = (0..self.children.len()).map(|i| (i, String::new())).collect();
