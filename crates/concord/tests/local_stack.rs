@@ -128,7 +128,13 @@ async fn nothing_survives_the_death_of_the_stack_itself_and_the_next_start_finds
     kill(stack.pid(), Signal::SIGKILL).unwrap();
     drop(stack);
     let stack = TestStack::start_in(place.path(), SMALL);
-    let survivors: Vec<&Pid> = children.iter().filter(|pid| alive(**pid)).collect();
+    // Told to end when the stack died, they have their drain to finish.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let mut survivors: Vec<&Pid> = children.iter().collect();
+    while !survivors.is_empty() && std::time::Instant::now() < deadline {
+        survivors.retain(|pid| alive(**pid));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     assert!(survivors.is_empty(), "{survivors:?} of the killed stack still run");
     assert_eq!(get(&format!("{}/readyz", stack.manifest().console_url)).await.0, 200);
     stack.stop();

@@ -5,7 +5,7 @@ use testkit::sim::{SimArgs, run};
 
 #[test]
 fn worlds_keep_the_invariants() {
-    let runs = std::option_env!("WORLDS").and_then(|n| n.parse().ok()).unwrap_or(300);
+    let runs = std::option_env!("WORLDS").and_then(|n| n.parse().ok()).unwrap_or(1_500);
     let report = run(&SimArgs { seed: 1, runs, time_limit: None, verbose: false });
     for broken in &report.broken {
         println!("{}\n  {}", broken.command(), broken.breaches.join("\n  "));

@@ -143,7 +143,7 @@ async fn nonsense(house: &House) -> Result<Vec<String>> {
     let cases: Vec<(Method, String, Option<&str>, u16)> = vec![
         (Method::GET, format!("{state}/{NOBODY}"), None, 404),
         (Method::GET, format!("{state}/netsuite:999999999"), None, 404),
-        (Method::GET, format!("{state}/marsian:1"), None, 404),
+        (Method::GET, format!("{state}/marsian:1"), None, 400),
         (Method::GET, format!("{state}/%ff"), None, 400),
         (Method::GET, format!("{state}/{NOBODY}?version=first"), None, 400),
         (Method::GET, format!("{state}/{NOBODY}?version=99999999999999999999"), None, 400),

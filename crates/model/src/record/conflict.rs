@@ -10,7 +10,7 @@ use crate::{EventId, Fields, Timestamp};
 pub struct Conflict {
     /// Its id.
     pub conflict_id: Uuid,
-    /// The field (an atomic group's leader), or [`WHOLE`].
+    /// The field (an atomic group's leader), or [`WHOLE`](super::WHOLE).
     pub field: String,
     /// Why.
     pub reason: ConflictReason,

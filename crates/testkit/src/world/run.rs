@@ -20,6 +20,8 @@ use super::remote::lock;
 use super::stage::Stage;
 use crate::memory::MemRecords;
 
+mod starts;
+
 /// Most records of an account a step takes.
 const BATCH: usize = 3;
 /// Most tasks at once.
@@ -266,113 +268,6 @@ impl<'a> Run<'a> {
 
     fn start(&mut self, name: &'static str, raw: Vec<u64>, merged: Vec<u64>, future: Step<'a>) {
         self.tasks.push(Task { name, raw, merged, future });
-    }
-
-    /// Intake of some messages in one transaction; they are acknowledged when it has ended.
-    pub fn start_intake(&mut self, most: usize) {
-        let core = self.core;
-        let (ids, events) = self.take_raw(most);
-        let mut hints = Vec::with_capacity(events.len());
-        for event in &events {
-            match to_hint(&core, event) {
-                Ok(hint) => hints.push(hint),
-                Err(failure) => self.failures.push(format!("an event of the world was refused: {failure}")),
-            }
-        }
-        let step = async move {
-            intake(&core, &hints).await?;
-            Ok(Done::Quiet)
-        };
-        self.start("intake", ids, Vec::new(), Box::pin(step));
-    }
-
-    fn take_raw(&mut self, most: usize) -> (Vec<u64>, Vec<ChangeEvent>) {
-        let mut stage = lock(self.stage);
-        let ordered = stage.vary.ordered;
-        let mut found: Vec<(u64, ChangeEvent)> =
-            stage.bus.raw.ready(ordered).into_iter().map(|m| (m.id, m.body.clone())).collect();
-        stage.rng.shuffle(&mut found);
-        found.truncate(most);
-        for (id, _) in &found {
-            stage.bus.raw.set_taken(*id, true);
-        }
-        found.into_iter().unzip()
-    }
-
-    /// A write step for some doorbells of one side.
-    pub fn start_answers(&mut self, most: usize) {
-        let (side, bells) = {
-            let mut stage = lock(self.stage);
-            let ordered = stage.vary.ordered;
-            let mut found: Vec<(u64, Doorbell)> =
-                stage.bus.merged.ready(ordered).into_iter().map(|m| (m.id, m.body.clone())).collect();
-            stage.rng.shuffle(&mut found);
-            let Some(side) = found.first().map(|(_, bell)| bell.target) else { return };
-            found.retain(|(_, bell)| bell.target == side);
-            found.truncate(most);
-            (side, found)
-        };
-        self.start_answer(side, bells);
-    }
-
-    /// A write step for just these doorbells.
-    pub fn start_answer(&mut self, side: Side, bells: Vec<(u64, Doorbell)>) {
-        let core = self.core;
-        for (id, _) in &bells {
-            lock(self.stage).bus.merged.set_taken(*id, true);
-        }
-        let (ids, bells): (Vec<u64>, Vec<Doorbell>) = bells.into_iter().unzip();
-        let records: BTreeSet<RecordRef> = bells.into_iter().map(|bell| bell.record).collect();
-        let records: Vec<RecordRef> = records.into_iter().collect();
-        let step = async move {
-            let written = write_step(&core, side, &Pick::These(records), &|_: &AccountId| true).await?;
-            Ok(Done::Written(written))
-        };
-        self.start(name_of_write(side), Vec::new(), ids, Box::pin(step));
-    }
-
-    /// A merge step over what is due.
-    pub fn start_merge(&mut self) {
-        let (core, pick) = (self.core, self.due_merge(self.clock.now()));
-        let step = async move { Ok(Done::Merged(merge_step(&core, &pick).await?)) };
-        self.start("merge", Vec::new(), Vec::new(), Box::pin(step));
-    }
-
-    /// A write step over what is due without a doorbell.
-    pub fn start_write(&mut self, side: Side) {
-        let (core, pick) = (self.core, self.due_write(side, self.clock.now()));
-        let step = async move { Ok(Done::Written(write_step(&core, side, &pick, &|_: &AccountId| true).await?)) };
-        self.start(name_of_write(side), Vec::new(), Vec::new(), Box::pin(step));
-    }
-
-    /// A recovery step.
-    pub fn start_recover(&mut self, side: Side) {
-        let (core, pick) = (self.core, self.overdue(side, self.clock.now()));
-        let step = async move { Ok(Done::Recovered(recover_step(&core, side, &pick).await?)) };
-        self.start("recover", Vec::new(), Vec::new(), Box::pin(step));
-    }
-
-    /// A sweep of one type of one account.
-    pub fn start_sweep(&mut self, account: usize, spec: usize) {
-        let (core, stage, marks) = (self.core, self.stage, self.marks);
-        let account = self.accounts[account].clone();
-        let step = async move {
-            sweep(&core, stage, marks, &account, &core.world.types[spec]).await?;
-            Ok(Done::Quiet)
-        };
-        self.start("sweep", Vec::new(), Vec::new(), Box::pin(step));
-    }
-
-    /// A person submits a decision.
-    pub fn start_decision(&mut self, request: ResolveRequest) {
-        let core = self.core;
-        let step = async move {
-            Ok(Done::Resolved(match resolve(&core, &request).await {
-                Err(ResolveError::Step(error)) => return Err(error),
-                answer => answer,
-            }))
-        };
-        self.start("resolve", Vec::new(), Vec::new(), Box::pin(step));
     }
 
     fn poll_one(&mut self) {

@@ -131,13 +131,14 @@ impl Shared {
             let mut stream = self.connect();
             let closing = stream.shutdown_token();
             let ended = self.stop.run_until_cancelled(self.receive(&mut stream)).await;
+            // Before anything is given back: the emulator would hand it to this very stream again and then wait for ever.
+            drop(stream);
             let Some(ended) = ended else {
                 self.give_everything_back();
                 // Acknowledgements given just before are still on their way to the broker.
                 let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing.shutdown()).await;
                 return;
             };
-            drop(stream);
             let name = &self.spec.name;
             match ended {
                 Some(error) if is_not_found(&error) => match self.bus.rebuild().await {
