@@ -17,7 +17,7 @@ use super::pace::Pace;
 use super::report::rounded;
 use super::stand::{Tools, ensure};
 
-/// Topic and subscription of the bus's own measurement.
+/// Topics and subscriptions of the bus's own measurement begin like this.
 const TOPIC: &str = "bench.raw";
 const SUBSCRIPTION: &str = "bench-reader";
 /// Messages that a consumer takes at once: as merge-service does.
@@ -54,19 +54,25 @@ impl Ceiling {
     }
 }
 
+fn told(variant: String, rate: f64) -> (String, f64) {
+    eprintln!("  {variant}: {rate:.0} events a second");
+    (variant, rate)
+}
+
 /// The bus alone: the same messages, and a consumer that only acknowledges.
 ///
 /// # Errors
 /// When the bus fails.
 pub async fn bus(tools: &Tools, feed: &Feed, in_flight: u32) -> Result<Ceiling> {
-    let real = tools.core.topics.merge_service();
-    let spec = SubscriptionSpec { name: SUBSCRIPTION.to_owned(), topic: TOPIC.to_owned(), ..real };
-    let topology = Topology { topics: vec![TOPIC.to_owned()], subscriptions: vec![spec.clone()] };
-    ensure(tools.bus.as_ref(), &topology).await?;
     let mut measured = Vec::new();
-    for (producers, consumers) in BUS_VARIANTS {
+    for (number, (producers, consumers)) in BUS_VARIANTS.into_iter().enumerate() {
+        // A topic of its own for each: nothing of the one before is left in its way.
+        let (name, topic) = (format!("{SUBSCRIPTION}-{number}"), format!("{TOPIC}-{number}"));
+        let spec = SubscriptionSpec { name, topic: topic.clone(), ..tools.core.topics.merge_service() };
+        let topology = Topology { topics: vec![topic], subscriptions: vec![spec.clone()] };
+        ensure(tools.bus.as_ref(), &topology).await?;
         let rate = bus_variant(tools, feed, &spec, in_flight, producers, consumers).await?;
-        measured.push((format!("bus: {producers} producers, {consumers} consumers"), rate));
+        measured.push(told(format!("bus: {producers} producers, {consumers} consumers"), rate));
     }
     Ok(Ceiling::best(measured))
 }
@@ -86,7 +92,8 @@ async fn bus_variant(
     let producing: Vec<_> = (0..producers)
         .map(|_| {
             let (tools, feed, pace, stop) = (tools.clone(), feed.clone(), pace.clone(), stop_producing.clone());
-            tokio::spawn(async move { feed.publish(tools.bus.as_ref(), TOPIC, &pace, &stop).await })
+            let topic = spec.topic.clone();
+            tokio::spawn(async move { feed.publish(tools.bus.as_ref(), &topic, &pace, &stop).await })
         })
         .collect();
     let consuming: Vec<_> = (0..consumers)
@@ -136,7 +143,7 @@ pub async fn transaction(pool: &PgPool, feed: &Feed) -> Result<Ceiling> {
     let mut measured = Vec::new();
     for writers in WRITERS {
         let rate = transaction_variant(pool, feed, writers).await?;
-        measured.push((format!("transaction: {writers} writers"), rate));
+        measured.push(told(format!("transaction: {writers} writers"), rate));
     }
     sqlx::raw_sql("drop schema bench cascade; checkpoint").execute(pool).await?;
     Ok(Ceiling::best(measured))

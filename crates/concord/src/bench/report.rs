@@ -4,6 +4,8 @@ use anyhow::Result;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
+use crate::say::say;
+
 /// A finished measurement.
 #[derive(Debug)]
 pub struct Report {
@@ -139,9 +141,9 @@ impl Report {
 /// When it cannot be written as JSON.
 pub fn print(report: &Report, json_alone: bool) -> Result<()> {
     if !json_alone {
-        println!("{}", report.to_text());
+        say(report.to_text());
     }
-    println!("{}", serde_json::to_string_pretty(&report.to_json())?);
+    say(serde_json::to_string_pretty(&report.to_json())?);
     Ok(())
 }
 
