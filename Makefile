@@ -18,7 +18,7 @@ help: ## This list
 run: setup bins ## Set up, build, start the whole suite with a story and gentle traffic (ARGS="--headless --accounts 3")
 	$(POSTGRES) exec target/debug/concord dev --state-dir $(STATE_DIR) $(ARGS)
 
-test: setup check bins fast slow ## Set up and run every test: checks, pure tests, database tests, the suite end to end
+test: setup check bins fast ## Set up and run the tests: checks, pure tests, database tests, the local stack (slow: the suite end to end)
 
 check: ## Format, lints, documentation, dependency rules, pure tests: needs no server
 	cargo fmt --all --check
@@ -56,10 +56,11 @@ bins:
 # The quick ones first, so that a mistake shows early; the end-to-end tests have the machine to themselves.
 fast:
 	@if cargo nextest --version >/dev/null 2>&1; then set -x; \
-	  $(POSTGRES) cargo nextest run --workspace --locked --no-fail-fast -E 'not binary(end_to_end)'; \
+	  $(POSTGRES) cargo nextest run --workspace --locked --no-fail-fast -E 'not binary(end_to_end) & not binary(bad_input)'; \
 	else set -x; \
-	  $(POSTGRES) cargo test --workspace --locked --no-fail-fast -- --skip end_to_end; \
+	  $(POSTGRES) cargo test --workspace --locked --no-fail-fast -- --skip both_sides_agree --skip bad_input_is_answered; \
 	fi
 
-slow:
+slow: setup bins ## Users on both sides at once, faults, kills, bad input: the suite end to end (being made steady)
+	$(POSTGRES) cargo test --locked -p concord --test bad_input -- --nocapture
 	$(POSTGRES) cargo test --locked -p concord --test end_to_end -- --test-threads 1 --nocapture
