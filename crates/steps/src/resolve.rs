@@ -96,13 +96,11 @@ fn chosen(conflict: &Conflict, choice: &Choice) -> Option<Fields> {
     }
 }
 
-/// What queued up behind a lock is looked at again: both sides, where they exist or may come to exist.
+/// What queued up behind a lock is looked at again: both sides, also one where the record is yet to be made. Nothing is
+/// written to a side that is dirty (R7), so what was mended on the other side is seen before another attempt.
 fn wake(work: &mut Work<'_>, now: model::Timestamp) {
     for side in Side::BOTH {
-        let known = work.record.shadows[side].native_id.is_some();
-        if known {
-            work.record.shadows[side].ring(now, true, true);
-        }
+        work.record.shadows[side].ring(now, true, true);
     }
 }
 
