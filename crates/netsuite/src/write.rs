@@ -152,7 +152,7 @@ fn of_item(spec: &TypeSpec, request: &WriteRequest, result: ItemResult) -> Write
         Status::Fenced => WriteOutcome::Fenced,
         Status::Gone => WriteOutcome::Gone,
         Status::Duplicate => WriteOutcome::Duplicate,
-        Status::Invalid => refused_item(result.code.as_deref(), result.message.as_deref()),
+        Status::Invalid => refused_item(spec, result.code.as_deref(), result.message.as_deref()),
     }
 }
 
@@ -171,7 +171,7 @@ fn landed(spec: &TypeSpec, request: &WriteRequest, result: ItemResult) -> WriteO
 }
 
 /// A refusal of one record. Some of them are no fault of its content.
-fn refused_item(code: Option<&str>, message: Option<&str>) -> WriteOutcome {
+fn refused_item(spec: &TypeSpec, code: Option<&str>, message: Option<&str>) -> WriteOutcome {
     let refusal = record_refusal(code, message);
     match refusal.meaning {
         // The units ran out, or the script's time, before this item was begun.
@@ -181,9 +181,22 @@ fn refused_item(code: Option<&str>, message: Option<&str>) -> WriteOutcome {
             WriteOutcome::Refused { code: refusal.code.to_owned() }
         }
         Meaning::Absent | Meaning::Content | Meaning::Query | Meaning::Setup => {
-            WriteOutcome::Invalid { code: crate::errors::record_code(code), message: refusal.sentence }
+            let message = match labelled(spec, message.unwrap_or_default()).as_slice() {
+                [] => refusal.sentence,
+                fields => format!("{} (field {})", refusal.sentence.trim_end_matches('.'), fields.join(", ")),
+            };
+            WriteOutcome::Invalid { code: crate::errors::record_code(code), message }
         }
     }
+}
+
+/// NetSuite names a missing field by its label on the form. Where that is our field's name but for blanks and case
+/// ("Company Name"), the row that a person sees says which field of ours it is.
+fn labelled<'a>(spec: &'a TypeSpec, message: &str) -> Vec<&'a str> {
+    let Some((_, labels)) = message.split_once("Please enter value(s) for: ") else { return Vec::new() };
+    let squeezed = |label: &str| label.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    let labels: BTreeSet<String> = labels.split(',').map(squeezed).collect();
+    spec.fields.iter().map(|field| field.name.as_str()).filter(|name| labels.contains(*name)).collect()
 }
 
 /// One write in the protocol's words; or the outcome of a write that cannot be put into them.

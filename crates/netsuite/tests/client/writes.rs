@@ -198,7 +198,12 @@ async fn every_status_of_an_item_has_its_outcome() {
 #[tokio::test]
 async fn a_business_refusal_names_code_and_field_and_no_value() {
     for (code, message, told_code, says) in [
-        ("USER_ERROR", "Please enter value(s) for: Company Name", "USER_ERROR", "requires a value for Company Name"),
+        (
+            "USER_ERROR",
+            "Please enter value(s) for: Company Name",
+            "USER_ERROR",
+            "requires a value for Company Name (field companyname)",
+        ),
         (
             "USER_ERROR",
             "You have entered an Invalid Field Value secret for the following field: terms",
