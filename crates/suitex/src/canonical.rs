@@ -43,7 +43,7 @@ fn refusal(field: &FieldSpec) -> Failure {
     let accepted = match &field.kind {
         Kind::Bool => "true or false".to_owned(),
         Kind::Integer => "a whole number within ±10^15".to_owned(),
-        Kind::Decimal { .. } => "a decimal within ±10^15 of at most 28 digits".to_owned(),
+        Kind::Decimal { .. } => "a decimal within ±10^15 of at most 28 digits, 60 after the point".to_owned(),
         Kind::Text { max, .. } => format!("text of at most {max} characters"),
         Kind::Date => "a day from 0001-01-01 to 9999-12-31".to_owned(),
         Kind::DateTime => "an instant of the years 0001 to 9999".to_owned(),

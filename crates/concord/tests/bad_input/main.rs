@@ -37,9 +37,6 @@ impl Findings {
     }
 }
 
-/// Findings that are known and not yet mended; anything else fails.
-const KNOWN_OPEN: &[&str] = &["a price of 400 decimals", "a record without its name: the row does not name the field"];
-
 #[tokio::test]
 async fn bad_input_is_answered_and_the_next_good_event_is_processed() {
     let house = House::open().await.expect("a house with two accounts");
@@ -51,11 +48,5 @@ async fn bad_input_is_answered_and_the_next_good_event_is_processed() {
     findings.of("refused writes", refusals::try_everything(&house)).await;
     findings.of("the logs", async { house.values_in_logs() }).await;
     let output = house.close();
-    let (open, new): (Vec<String>, Vec<String>) =
-        findings.0.into_iter().partition(|finding| KNOWN_OPEN.iter().any(|known| finding.contains(known)));
-    let findings = Findings(new);
-    for finding in open {
-        println!("known and not yet mended: {finding}");
-    }
     assert!(findings.0.is_empty(), "{} findings:\n  {}\n{output}", findings.0.len(), findings.0.join("\n  "));
 }
