@@ -32,10 +32,13 @@ pub(crate) enum Deed {
     Deleted,
 }
 
+/// When somebody last edited, and the text field if it was one.
+type Trace = (Instant, Option<&'static str>);
+
 #[derive(Debug, Default)]
 struct Pages {
     deeds: Vec<(Place, Deed)>,
-    last: HashMap<(usize, Side), Instant>,
+    last: HashMap<(usize, Side), Trace>,
     edits: usize,
     contended: usize,
     refused: usize,
@@ -55,15 +58,15 @@ impl Diary {
         self.pages().deeds.push((place.clone(), deed));
     }
 
-    /// An edit of target `n` by a user of `side` succeeded just now.
-    pub(crate) fn edited(&self, n: usize, side: Side) {
+    /// An edit of target `n` by a user of `side` succeeded just now; of this text field, if of one.
+    pub(crate) fn edited(&self, n: usize, side: Side, field: Option<&'static str>) {
         let now = Instant::now();
         let mut pages = self.pages();
         pages.edits += 1;
-        if pages.last.get(&(n, side.other())).is_some_and(|at| now.duration_since(*at) < FRESH) {
+        if pages.last.get(&(n, side.other())).is_some_and(|(at, _)| now.duration_since(*at) < FRESH) {
             pages.contended += 1;
         }
-        pages.last.insert((n, side), now);
+        pages.last.insert((n, side), (now, field));
     }
 
     /// A user was refused.
@@ -71,16 +74,19 @@ impl Diary {
         self.pages().refused += 1;
     }
 
-    /// Targets that the other side changed lately: where to edit for contention.
-    pub(crate) fn fresh(&self, other: Side) -> Vec<usize> {
+    /// Targets that the other side changed lately, the latest first, with the text field it typed into: where to edit
+    /// for contention.
+    pub(crate) fn fresh(&self, other: Side) -> Vec<(usize, Option<&'static str>)> {
         let now = Instant::now();
         let pages = self.pages();
-        pages
+        let mut fresh: Vec<(usize, Trace)> = pages
             .last
             .iter()
-            .filter(|((_, side), at)| *side == other && now.duration_since(**at) < FRESH)
-            .map(|((n, _), _)| *n)
-            .collect()
+            .filter(|((_, side), (at, _))| *side == other && now.duration_since(*at) < FRESH)
+            .map(|((n, _), trace)| (*n, *trace))
+            .collect();
+        fresh.sort_by_key(|(n, (at, _))| (std::cmp::Reverse(*at), *n));
+        fresh.into_iter().map(|(n, (_, field))| (n, field)).collect()
     }
 
     /// All deeds.

@@ -19,13 +19,15 @@ pub(crate) const PER_SIDE: u64 = 2;
 const PACE: Duration = Duration::from_millis(140);
 /// How often a user goes where the other side just was.
 const FOLLOWS: f64 = 0.55;
+/// How often one who follows types into the same field.
+const SAME_FIELD: f64 = 0.5;
 const CREATES: f64 = 0.02;
 const DELETES: f64 = 0.012;
 
 /// Fields of text that users type into, by type.
 fn texts(record_type: &str) -> &'static [&'static str] {
     match record_type {
-        "customer" => &["companyname", "email", "phone", "email", "phone", "comments"],
+        "customer" => &["companyname", "email", "phone", "comments", "comments"],
         "item" => &["displayname", "description"],
         _ => &["memo"],
     }
@@ -55,6 +57,15 @@ enum Intent {
     Delete,
 }
 
+impl Intent {
+    fn text_field(&self) -> Option<&'static str> {
+        match self {
+            Self::Text { field, .. } => Some(field),
+            _ => None,
+        }
+    }
+}
+
 /// A user of the application, by SQL.
 pub(crate) async fn in_suitex(arena: Arc<Arena>, chance: fastrand::Rng, until: Instant) {
     act(arena, Side::Suitex, chance, until).await;
@@ -78,15 +89,15 @@ async fn act(arena: Arc<Arena>, side: Side, mut chance: fastrand::Rng, until: In
             }
             continue;
         }
-        let Some((n, target)) = choose(&arena, side, &mut chance) else { continue };
-        let intent = intend(&arena, &target, &mut chance);
+        let Some((n, target, theirs)) = choose(&arena, side, &mut chance) else { continue };
+        let intent = intend(&arena, &target, theirs, &mut chance);
         let place = target.place(side).expect("chosen for having an id here");
         let done = match side {
             Side::Suitex => suitex(&arena, &place, &intent).await,
             Side::Netsuite => netsuite(&arena, &place, &intent, &mut chance).await,
         };
         match done {
-            Some(true) => arena.diary.edited(n, side),
+            Some(true) => arena.diary.edited(n, side, intent.text_field()),
             // Gone, or nothing to take away: the user looks elsewhere.
             Some(false) => {}
             None => arena.diary.refused(),
@@ -94,25 +105,36 @@ async fn act(arena: Arc<Arena>, side: Side, mut chance: fastrand::Rng, until: In
     }
 }
 
-fn choose(arena: &Arena, side: Side, chance: &mut fastrand::Rng) -> Option<(usize, Target)> {
+/// A record, and the text field that somebody across typed into just now, if this user goes there.
+type Choice = (usize, Target, Option<&'static str>);
+
+fn choose(arena: &Arena, side: Side, chance: &mut fastrand::Rng) -> Option<Choice> {
     let targets = arena.targets();
     let fresh = arena.diary.fresh(side.other());
     let follow = !fresh.is_empty() && chance.f64() < FOLLOWS;
-    let n = if follow { fresh[chance.usize(..fresh.len())] } else { chance.usize(..targets.len()) };
-    targets.get(n).filter(|target| target.id(side).is_some()).map(|target| (n, target.clone()))
+    // Half of those who follow go where the other side was last, before its edit can have come across.
+    let (n, theirs) = match (follow, chance.bool()) {
+        (false, _) => (chance.usize(..targets.len()), None),
+        (true, true) => fresh[0],
+        (true, false) => fresh[chance.usize(..fresh.len())],
+    };
+    targets.get(n).filter(|target| target.id(side).is_some()).map(|target| (n, target.clone(), theirs))
 }
 
-fn intend(arena: &Arena, target: &Target, chance: &mut fastrand::Rng) -> Intent {
+fn intend(arena: &Arena, target: &Target, theirs: Option<&'static str>, chance: &mut fastrand::Rng) -> Intent {
     if target.mortal && chance.f64() < DELETES {
         return Intent::Delete;
     }
     let pick = |fields: &[&'static str], chance: &mut fastrand::Rng| fields[chance.usize(..fields.len())];
     let text = |chance: &mut fastrand::Rng| {
-        let field = pick(texts(target.record_type), chance);
+        let field = theirs.unwrap_or_else(|| pick(texts(target.record_type), chance));
         let required = field == "companyname";
         let value = (required || chance.f64() > 0.1).then(|| words(arena.fresh(), chance));
         Intent::Text { field, value }
     };
+    if theirs.is_some() && chance.f64() < SAME_FIELD {
+        return text(chance);
+    }
     match (target.record_type, chance.u8(0..10)) {
         (_, 0..=3) => text(chance),
         ("customer" | "item", 4) => {
