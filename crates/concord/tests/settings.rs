@@ -194,6 +194,7 @@ const SHARED: &[(&str, Change<'_>)] = &[
     ("CONCORD_BUS", Change::Text("kafka")),
     ("PUBSUB_EMULATOR_HOST", Change::Text("http://127.0.0.1:8085")),
     ("PUBSUB_ORDERING_LANES", Change::Text("-1")),
+    ("PUBSUB_ORDERED", Change::Text("perhaps")),
     ("CONCORD_ACCOUNTS", Change::Missing),
     ("CONCORD_ACCOUNTS", Change::Text("/nowhere/accounts.toml")),
     ("CONCORD_ACCOUNTS", Change::File("[[account]]\nid = ")),

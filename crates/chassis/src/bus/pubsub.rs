@@ -53,6 +53,7 @@ pub struct PubSubBus {
 struct Inner {
     project: String,
     endpoint: Option<String>,
+    ordered: bool,
     topics: TopicAdmin,
     subscriptions: SubscriptionAdmin,
     subscriber: Subscriber,
@@ -83,6 +84,7 @@ impl PubSubBus {
                 .map_err(BusError::unavailable("build the subscription client"))?,
             subscriber: subscriber.build().await.map_err(BusError::unavailable("build the subscriber"))?,
             endpoint,
+            ordered: settings.ordered,
             publishers: tokio::sync::Mutex::default(),
             publishing: Semaphore::new(MAX_PUBLISHING),
             topology: Mutex::default(),
@@ -174,6 +176,7 @@ impl Inner {
             settled("create the topic", created).await?;
         }
         for spec in &topology.subscriptions {
+            // Without order it is the emulator, which grinds to a halt over delayed messages.
             let retry = RetryPolicy::new()
                 .set_minimum_backoff(google_cloud_wkt::Duration::clamp(0, 100_000_000))
                 .set_maximum_backoff(google_cloud_wkt::Duration::clamp(10, 0));
@@ -183,9 +186,9 @@ impl Inner {
                 .create_subscription()
                 .set_name(self.subscription_path(&spec.name))
                 .set_topic(self.topic_path(&spec.topic))
-                .set_enable_message_ordering(true)
+                .set_enable_message_ordering(self.ordered)
                 .set_ack_deadline_seconds(ACK_DEADLINE_SECONDS)
-                .set_retry_policy(retry)
+                .set_or_clear_retry_policy(self.ordered.then_some(retry))
                 .set_filter(filter.unwrap_or_default())
                 .send();
             settled("create the subscription", created).await?;

@@ -38,6 +38,9 @@ pub struct PubSubSettings {
     pub project: String,
     /// `PUBSUB_EMULATOR_HOST`: `host:port`, without scheme. None: Google's service with the default credentials.
     pub emulator_host: Option<String>,
+    /// `PUBSUB_ORDERED`: the subscriptions that are created keep the order of a lane. Default: yes, but not with an
+    /// emulator, whose ordered subscriptions hand nobody what a killed subscriber held (0.8.20).
+    pub ordered: bool,
 }
 
 /// The broker's names of the four topics, and the number of lanes.
@@ -216,6 +219,7 @@ fn read_bus(settings: &Settings) -> Result<BusSettings, SettingError> {
     {
         return Err(SettingError::wrong("PUBSUB_EMULATOR_HOST", host, EMULATOR));
     }
+    let ordered = settings.switch("PUBSUB_ORDERED", emulator_host.is_none())?;
     let project = settings.text("PUBSUB_PROJECT").map(str::to_owned);
     let configured = emulator_host.is_some() || project.is_some();
     if !settings.one_of("CONCORD_BUS", &[("pubsub", true), ("postgres", false)], configured)? {
@@ -229,7 +233,7 @@ fn read_bus(settings: &Settings) -> Result<BusSettings, SettingError> {
     if project.is_empty() || !project.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:.".contains(&b)) {
         return Err(SettingError::wrong("PUBSUB_PROJECT", project, PROJECT));
     }
-    Ok(BusSettings::PubSub(PubSubSettings { project, emulator_host }))
+    Ok(BusSettings::PubSub(PubSubSettings { project, emulator_host, ordered }))
 }
 
 fn read_otlp(settings: &Settings) -> Result<Option<String>, SettingError> {
@@ -273,7 +277,8 @@ mod tests {
     fn pubsub_is_chosen_where_it_is_configured_and_can_be_overruled() {
         let emulator = Some("127.0.0.1:8085".to_owned());
         let with = |project: &str, emulator_host| {
-            BusSettings::PubSub(PubSubSettings { project: project.into(), emulator_host })
+            let ordered = emulator_host.is_none();
+            BusSettings::PubSub(PubSubSettings { project: project.into(), emulator_host, ordered })
         };
         assert_eq!(read(&[("PUBSUB_EMULATOR_HOST", "127.0.0.1:8085")]).unwrap().bus, with("concord-dev", emulator));
         assert_eq!(read(&[("PUBSUB_PROJECT", "prod-1")]).unwrap().bus, with("prod-1", None));
@@ -293,6 +298,7 @@ mod tests {
             ("CONCORD_BUS", "kafka"),
             ("PUBSUB_EMULATOR_HOST", "http://127.0.0.1:1"),
             ("PUBSUB_ORDERING_LANES", "-1"),
+            ("PUBSUB_ORDERED", "perhaps"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
             ("CONCORD_REPLICA", "one"),
             ("MAX_RETRY_ATTEMPTS", "0"),

@@ -32,7 +32,7 @@ macro_rules! conformance {
                     println!("{} cannot be shown on the emulator", stringify!($case));
                     return;
                 }
-                if let Some(world) = crate::worlds::PubSubWorld::new().await {
+                if let Some(world) = crate::worlds::PubSubWorld::new(true).await {
                     crate::cases::$case(&world).await;
                 }
             })+
@@ -40,7 +40,21 @@ macro_rules! conformance {
     };
 }
 
-/// What the broker's emulator does not do as the service does.
+/// The cases that ask for no order, with subscriptions that keep none: as every service uses the emulator.
+macro_rules! without_order {
+    ($($case:ident),+ $(,)?) => {
+        mod pubsub_without_order {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                if let Some(world) = crate::worlds::PubSubWorld::new(false).await {
+                    crate::cases::$case(&world).await;
+                }
+            })+
+        }
+    };
+}
+
+/// What the emulator's ordered subscriptions do not do as the service does.
 const BEYOND_THE_EMULATOR: &[&str] = &[
     "what_a_closed_subscriber_left_comes_again_in_order",
     "what_a_vanished_subscriber_held_comes_again",
@@ -64,6 +78,17 @@ conformance!(
     no_more_is_handed_out_than_may_be_outstanding,
     messages_without_a_key_pass_one_another,
     an_idle_subscriber_is_woken,
+    a_dropped_wait_loses_nothing,
+    absent_and_closed_are_errors,
+);
+
+without_order!(
+    messages_arrive_as_they_were_published,
+    what_a_vanished_subscriber_held_comes_again,
+    attempts_are_counted,
+    closing_in_the_middle_of_a_batch_returns_only_the_unfinished_half,
+    every_subscription_of_a_topic_gets_every_message,
+    messages_without_a_key_pass_one_another,
     a_dropped_wait_loses_nothing,
     absent_and_closed_are_errors,
 );

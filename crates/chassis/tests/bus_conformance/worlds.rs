@@ -139,10 +139,10 @@ pub(crate) struct PubSubWorld {
 }
 
 impl PubSubWorld {
-    pub(crate) async fn new() -> Option<Self> {
+    pub(crate) async fn new(ordered: bool) -> Option<Self> {
         let emulator = Emulator::start_if_installed().await?;
-        let settings =
-            PubSubSettings { project: "conformance".into(), emulator_host: Some(emulator.host().to_owned()) };
+        let emulator_host = Some(emulator.host().to_owned());
+        let settings = PubSubSettings { project: "conformance".into(), emulator_host, ordered };
         let bus = PubSubBus::connect(&settings).await.expect("clients are built without a connection");
         Some(Self { emulator, bus })
     }
