@@ -28,9 +28,9 @@ pub struct RelayLimits {
     pub sweep_age: Duration,
     /// How often it looks without having been woken.
     pub poll: Duration,
-    /// How long published rows are kept.
-    pub keep_published: Duration,
-    /// Most published rows deleted at once.
+    /// How long rows that can never be published are kept.
+    pub keep_refused: Duration,
+    /// Most of them deleted at once.
     pub delete_batch: i64,
     /// Longest the broker may take before Postgres ends the pass and frees its rows.
     pub pass_timeout: Duration,
@@ -42,14 +42,14 @@ impl Default for RelayLimits {
             batch: 1000,
             sweep_age: Duration::from_secs(2),
             poll: Duration::from_secs(2),
-            keep_published: Duration::from_secs(15 * 60),
+            keep_refused: Duration::from_secs(15 * 60),
             delete_batch: 5000,
             pass_timeout: Duration::from_secs(30),
         }
     }
 }
 
-/// How often the leading relay looks for published rows to delete.
+/// How often the leading relay looks for refused rows to delete.
 const CLEAN_EVERY: Duration = Duration::from_secs(10);
 
 /// What one pass did.
@@ -60,11 +60,11 @@ pub struct Relayed {
     /// Rows the broker acknowledged.
     pub published: usize,
     /// Rows that can never be published (beyond the bus's limits): marked as done, with an error in the log and a
-    /// count under `concord_dead_letters_total{reason="unpublishable"}`; the row itself stays for `keep_published`.
+    /// count under `concord_dead_letters_total{reason="unpublishable"}`; the row itself stays for `keep_refused`.
     pub refused: usize,
 }
 
-/// Publishes up to `limit` rows that nobody else is publishing, lowest id first, and marks those the broker acknowledged.
+/// Publishes up to `limit` rows that nobody else is publishing, lowest id first, and removes those the broker acknowledged.
 /// Rows the broker did not acknowledge stay for the next pass, and later rows of their key with them.
 pub async fn relay_once(pool: &PgPool, bus: &dyn Bus, topics: &Topics, limit: i64) -> Result<Relayed, StoreError> {
     let limits = RelayLimits { batch: limit, ..RelayLimits::default() };
@@ -82,7 +82,7 @@ async fn pass(
     store::outbox::limit_idle(&mut tx, limits.pass_timeout).await?;
     let rows = store::outbox::claim(&mut tx, limits.batch, min_age).await?;
     let mut done = Relayed { claimed: rows.len(), ..Relayed::default() };
-    let mut finished = Vec::with_capacity(rows.len());
+    let (mut published, mut refused) = (Vec::with_capacity(rows.len()), Vec::new());
     let mut stuck: HashSet<(String, String)> = HashSet::new();
     for (topic, rows) in runs(rows) {
         // A key that failed earlier in this pass must not be overtaken in a later run of the same topic.
@@ -94,13 +94,13 @@ async fn pass(
             match outcome {
                 Ok(_) => {
                     done.published += 1;
-                    finished.push(row.id);
+                    published.push(row.id);
                 }
                 Err(PublishError::Refused { reason }) => {
                     tracing::error!(outbox_id = row.id, topic = %row.topic, reason, "outbox row {} can never be published: {reason}", row.id);
                     metrics::counter!("concord_dead_letters_total", "reason" => "unpublishable").increment(1);
                     done.refused += 1;
-                    finished.push(row.id);
+                    refused.push(row.id);
                 }
                 Err(error) => {
                     if !matches!(error, PublishError::Paused) {
@@ -111,7 +111,8 @@ async fn pass(
             }
         }
     }
-    store::outbox::mark_published(&mut tx, &finished).await?;
+    store::outbox::remove_published(&mut tx, &published).await?;
+    store::outbox::mark_refused(&mut tx, &refused).await?;
     tx.commit().await.map_err(StoreError::database("commit relaying"))?;
     Ok(done)
 }
@@ -190,7 +191,7 @@ async fn lead(
     while !stop.is_cancelled() {
         let relayed = pass(pool, bus, topics, limits, Duration::ZERO).await?;
         if cleaned.is_none_or(|at| at.elapsed() >= CLEAN_EVERY) {
-            let deleted = store::outbox::delete_published(pool, limits.keep_published, limits.delete_batch).await?;
+            let deleted = store::outbox::delete_published(pool, limits.keep_refused, limits.delete_batch).await?;
             // A full batch was deleted: there is more, and it must not pile up faster than it goes.
             cleaned = (deleted < limits.delete_batch.unsigned_abs()).then(Instant::now);
         }

@@ -111,26 +111,33 @@ pub async fn claim(conn: &mut PgConnection, limit: i64, min_age: Duration) -> Re
         .map_err(StoreError::database("read outbox row"))
 }
 
-/// Marks rows as acknowledged by the broker; every id must be there and unpublished.
-pub async fn mark_published(conn: &mut PgConnection, ids: &[i64]) -> Result<(), StoreError> {
+/// Removes rows that the broker has acknowledged: nobody needs them any more, and rewriting a row to say so costs more
+/// than to take it away. Every id must be there and unpublished.
+pub async fn remove_published(conn: &mut PgConnection, ids: &[i64]) -> Result<(), StoreError> {
+    const WHAT: &str = "remove published outbox rows";
+    finish(conn, WHAT, "delete from sync.outbox where id = any($1) and published_at is null", ids).await
+}
+
+/// Marks rows as done with that can never be published; they stay to be looked at until [`delete_published`]. Every id
+/// must be there and unpublished.
+pub async fn mark_refused(conn: &mut PgConnection, ids: &[i64]) -> Result<(), StoreError> {
+    const WHAT: &str = "mark outbox rows as refused";
+    finish(conn, WHAT, "update sync.outbox set published_at = now() where id = any($1) and published_at is null", ids)
+        .await
+}
+
+async fn finish(conn: &mut PgConnection, what: &'static str, sql: &'static str, ids: &[i64]) -> Result<(), StoreError> {
     if ids.is_empty() {
         return Ok(());
     }
-    let done = sqlx::query("update sync.outbox set published_at = now() where id = any($1) and published_at is null")
-        .bind(ids)
-        .execute(conn)
-        .await
-        .map_err(StoreError::database("mark outbox rows published"))?
-        .rows_affected();
+    let done = sqlx::query(sql).bind(ids).execute(conn).await.map_err(StoreError::database(what))?.rows_affected();
     match done == ids.len() as u64 {
         true => Ok(()),
-        false => {
-            Err(StoreError::RowCount { what: "mark outbox rows published", expected: ids.len() as u64, actual: done })
-        }
+        false => Err(StoreError::RowCount { what, expected: ids.len() as u64, actual: done }),
     }
 }
 
-/// Deletes up to `limit` rows that were published longer than `keep` ago; returns how many.
+/// Deletes up to `limit` rows that were marked longer than `keep` ago; returns how many.
 pub async fn delete_published(pool: &PgPool, keep: Duration, limit: i64) -> Result<u64, StoreError> {
     let microseconds = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
     let done = sqlx::query(
