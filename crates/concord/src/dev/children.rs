@@ -81,7 +81,8 @@ impl Maker<'_> {
             BusPlan::Postgres | BusPlan::Emulator(_) => None,
             BusPlan::OwnEmulator(Emulator { java, jar }, port) => Some(ChildSpec {
                 args: vec![
-                    "-Xmx1g".to_owned(),
+                    // It keeps what nobody has taken yet, and comes to a stand when its heap is full.
+                    "-XX:MaxRAMPercentage=20".to_owned(),
                     "-jar".to_owned(),
                     jar.to_string_lossy().into_owned(),
                     "--host=127.0.0.1".to_owned(),
