@@ -9,7 +9,7 @@ STATE_DIR ?= .concord
 SEED ?= 1
 ARGS ?=
 
-.PHONY: help run test check bench sim mutants db clean setup bins fast slow
+.PHONY: help run test check bench sim mutants db clean setup bins fast suite
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -18,7 +18,7 @@ help: ## This list
 run: setup bins ## Set up, build, start the whole suite with a story and gentle traffic (ARGS="--headless --accounts 3")
 	$(POSTGRES) exec target/debug/concord dev --state-dir $(STATE_DIR) $(ARGS)
 
-test: setup check bins fast ## Set up and run the tests: checks, pure tests, database tests, the local stack (slow: the suite end to end)
+test: setup check bins fast suite ## Set up and run every test: the quick ones first, the whole suite end to end last
 
 check: ## Format, lints, documentation, dependency rules, pure tests: needs no server
 	cargo fmt --all --check
@@ -61,6 +61,9 @@ fast:
 	  $(POSTGRES) cargo test --workspace --locked --no-fail-fast -- --skip both_sides_agree --skip bad_input_is_answered; \
 	fi
 
-slow: setup bins ## Users on both sides at once, faults, kills, bad input: the suite end to end (being made steady)
-	$(POSTGRES) cargo test --locked -p concord --test bad_input -- --nocapture
-	$(POSTGRES) cargo test --locked -p concord --test end_to_end -- --test-threads 1 --nocapture
+suite:
+	@if cargo nextest --version >/dev/null 2>&1; then set -x; \
+	  $(POSTGRES) cargo nextest run --workspace --locked --no-fail-fast -E 'binary(bad_input) | binary(end_to_end)'; \
+	else set -x; \
+	  $(POSTGRES) cargo test --locked --no-fail-fast -p concord --test bad_input --test end_to_end -- --test-threads 1; \
+	fi

@@ -7,6 +7,29 @@ use uuid::Uuid;
 
 use crate::arena::Arena;
 
+/// Events that the broker has and the log has not: rows of the tenant's outbox, and posts that ingest accepted.
+pub(crate) async fn on_their_way(sides: &Sides, ledger: &serde_json::Value) -> usize {
+    let sent: Vec<Uuid> = sqlx::query_scalar(
+        "select event_id from concord.outbox_events
+         where confirmed_at is null and record_type in ('customer', 'item', 'salesorder')",
+    )
+    .fetch_all(&sides.suitex)
+    .await
+    .expect("the tenant's outbox can be read");
+    let (arrived, posts): (i64, i64) = sqlx::query_as(
+        "select count(*) filter (where event_id = any($2)), count(*) filter (where source = 'netsuite-ue')
+         from sync.event_log where account_id = $1 and kind = 'hint'",
+    )
+    .bind(&sides.account)
+    .bind(&sent)
+    .fetch_one(&sides.concord)
+    .await
+    .expect("the log can be read");
+    let accepted = ledger["ue"]["sent"].as_i64().expect("the ledger counts posts");
+    let missing = sent.len() as i64 - arrived + (accepted - posts).max(0);
+    usize::try_from(missing).expect("no more events arrive than were sent")
+}
+
 /// Event ids of the tenant's outbox and posts counted by the simulator against `sync.events`.
 pub(crate) async fn every_event_is_accounted_for(arena: &Arena) {
     let sides = &arena.sides;

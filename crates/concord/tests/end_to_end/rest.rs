@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use concord::dev::manifest::Manifest;
 use concord::sides::agreement::World;
 
+use crate::accounting;
 use crate::arena::Arena;
 use crate::decide;
 
@@ -102,6 +103,11 @@ async fn unrest(arena: &Arena) -> Vec<String> {
     let ledger = sides.netsuite.ledger().await.expect("the ledger can be read");
     if ledger["ue"]["queued"].as_u64() != Some(0) {
         reasons.push(format!("user-event posts on their way: {}", ledger["ue"]["queued"]));
+    }
+    // A broker may hand what a killed service held to the next one late, or lose it; then it is published again.
+    let on_the_bus = accounting::on_their_way(sides, &ledger).await;
+    if on_the_bus > 0 {
+        reasons.push(format!("{on_the_bus} events on the bus"));
     }
     // Comparing whole worlds is for when the cheap signs are good.
     if reasons.is_empty() {
