@@ -23,7 +23,7 @@ impl Duty for Merging {
         };
         let done = merge_step(&self.engine.core(), &pick).await?;
         if done.records == 0 {
-            return Ok(Turn { worked: false, next_due: self.engine.records.next_due(&self.accounts, None).await? });
+            return Ok(Turn { full: false, next_due: self.engine.records.next_due(&self.accounts, None).await? });
         }
         let count = |outcome: &'static str, n: usize| {
             metrics::counter!("concord_events_merged_total", "outcome" => outcome).increment(n as u64);
@@ -34,6 +34,6 @@ impl Duty for Merging {
         for (policy, n) in done.clashes {
             metrics::counter!("concord_conflicts_total", "policy" => policy).increment(n as u64);
         }
-        Ok(Turn { worked: true, next_due: None })
+        Ok(Turn { full: done.records >= self.per_account, next_due: Some(self.engine.clock.now()) })
     }
 }

@@ -43,12 +43,12 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     };
     let accounts: Vec<AccountId> = parts.accounts.iter().map(|account| account.id.clone()).collect();
     let handler = Arc::new(intake::Intake::new(engine.clone(), accounts.clone()));
-    let waker = Waker::listen(&parts, store::WORK_CHANNEL);
+    let waker = Waker::listen(&parts, store::WORK_CHANNEL, "merge");
     let limits = WorkerLimits { batch: config.batch, ..WorkerLimits::default() };
     let duties = (0..config.loops).map(|number| {
         let duty =
             Arc::new(duty::Merging { engine: engine.clone(), accounts: accounts.clone(), per_account: config.batch });
-        let (parts, wake) = (parts.clone(), waker.handle());
+        let (parts, wake) = (parts.clone(), waker.bell());
         async move { chassis::duty::run(&parts, &format!("merge loop {number}"), wake, duty).await }
     });
     let (worked, (), (), _) = tokio::join!(

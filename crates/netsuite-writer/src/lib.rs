@@ -41,13 +41,13 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let writer = Writer { engine, side: Side::Netsuite, accounts, per_account: config.batch };
     let writing = Arc::new(Writing { writer, gate: gate.clone() });
     let limits = WorkerLimits { batch: config.batch, concurrency: config.loops, ..WorkerLimits::default() };
-    let waker = Waker::listen(&parts, store::WORK_CHANNEL);
+    let waker = Waker::listen(&parts, store::WORK_CHANNEL, Side::Netsuite.as_str());
     let due: Arc<dyn Duty> = Arc::new(Due(writing.clone()));
     let (worked, (), (), ()) = tokio::join!(
         parts.work(parts.core.topics.netsuite_writer(), writing, limits),
         parts.relay(),
-        chassis::duty::run(&parts, "writes that are due", waker.handle(), due),
-        chassis::duty::run(&parts, "suspended accounts", Waker::silent().handle(), gate),
+        chassis::duty::run(&parts, "writes that are due", waker.bell(), due),
+        chassis::duty::run(&parts, "suspended accounts", Waker::silent().bell(), gate),
     );
     worked
 }

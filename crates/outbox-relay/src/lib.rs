@@ -28,7 +28,7 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
             parts: parts.clone(),
             config: config.clone(),
         });
-        let (parts, wake, name) = (parts.clone(), waker.handle(), format!("outbox of {}", account.id));
+        let (parts, wake, name) = (parts.clone(), waker.bell(), format!("outbox of {}", account.id));
         let bell = relay::ring(duty.clone(), waker);
         running.push(async move {
             tokio::join!(bell, chassis::duty::run(&parts, &name, wake, duty));

@@ -67,7 +67,9 @@ impl Duty for Relay {
         }
         let leaving: Vec<Leaving> = rows.iter().map(|row| self.convert(row)).collect();
         let published = self.publish(&rows, leaving).await?;
-        Ok(Turn { worked: published, next_due: None })
+        // Rows the broker did not take wait for the next look; so does nothing else.
+        let full = published && rows.len() == usize::try_from(self.config.batch).unwrap_or(usize::MAX);
+        Ok(Turn { full, next_due: published.then(|| self.parts.clock.now()) })
     }
 }
 

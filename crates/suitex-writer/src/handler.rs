@@ -51,8 +51,10 @@ impl Duty for Due {
         let written = self.0.writer.write_due(&|account: &AccountId| self.0.gate.may_write(account)).await?;
         count(&written);
         let recovered = self.0.writer.recover_due().await?;
-        let worked = written.records + recovered.looked > 0;
-        Ok(Turn { worked, next_due: if worked { None } else { self.0.writer.next_due().await? } })
+        let looked = written.records + recovered.looked;
+        let next_due =
+            if looked > 0 { Some(self.0.writer.engine.clock.now()) } else { self.0.writer.next_due().await? };
+        Ok(Turn { full: looked >= self.0.writer.per_account, next_due })
     }
 }
 

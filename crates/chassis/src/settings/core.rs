@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn pubsub_is_chosen_where_it_is_configured_and_can_be_overruled() {
         let emulator = Some("127.0.0.1:8085".to_owned());
-        let with = |project: &str, emulator_host| {
+        let with = |project: &str, emulator_host: Option<String>| {
             let ordered = emulator_host.is_none();
             BusSettings::PubSub(PubSubSettings { project: project.into(), emulator_host, ordered })
         };

@@ -14,6 +14,12 @@ use super::load::signed;
 use crate::StoreError;
 use crate::instant::{Instant, maybe};
 
+/// SQL for a word of the work channel: for whom, and when the first of it falls due in milliseconds since 1970. Null when
+/// nothing does.
+pub(super) fn due_word(word: &str, at: &str) -> String {
+    format!("'{word}=' || floor(extract(epoch from {at}) * 1000)::bigint")
+}
+
 /// A rung side must not be written to before it was looked at (R7): only a write in flight keeps its time.
 fn ring_sql(side: Side) -> String {
     let p = prefix(side);
@@ -31,7 +37,8 @@ fn ring_sql(side: Side) -> String {
             where h.account_id = k.account_id and h.record_type = k.record_type and h.rid = k.rid
             returning h.merge_at
          )
-         select count(*), case when count(merge_at) > 0 then pg_notify('{WORK_CHANNEL}', 'merge')::text end from rung"
+         select count(*), case when count(merge_at) > 0 then pg_notify('{WORK_CHANNEL}', {})::text end from rung",
+        due_word("merge", "min(merge_at)")
     )
 }
 

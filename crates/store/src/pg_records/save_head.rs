@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::WORK_CHANNEL;
 use super::columns::{SIDE_COLUMNS, prefix};
-use super::doorbell::expect_rows;
+use super::doorbell::{due_word, expect_rows};
 use super::kept;
 use super::load::signed;
 use super::save::Change;
@@ -61,16 +61,16 @@ static UPDATE: LazyLock<String> = LazyLock::new(|| {
                 as k (account_id, record_type, rid, modified_at, {names})
             where h.account_id = k.account_id and h.record_type = k.record_type and h.rid = k.rid
               and h.version <= k.version and h.record_seq <= k.record_seq and h.last_stamp <= k.last_stamp
-            returning h.lease_owner is null and h.merge_at is not null as merge,
-                      h.sx_act_at is not null as suitex, h.ns_act_at is not null as netsuite
+            returning case when h.lease_owner is null then h.merge_at end as merge_at, h.sx_act_at, h.ns_act_at
          ), work as (
-            select count(*) as saved, concat_ws(' ', case when bool_or(merge) then 'merge' end,
-                case when bool_or(suitex) then 'suitex' end, case when bool_or(netsuite) then 'netsuite' end) as words
-            from saved
+            select count(*) as saved, concat_ws(' ', {}, {}, {}) as words from saved
          )
          select saved, case when words <> '' then pg_notify('{WORK_CHANNEL}', words)::text end from work",
         sets.join(", "),
-        arrays.join(", ")
+        arrays.join(", "),
+        due_word("merge", "min(merge_at)"),
+        due_word("suitex", "min(sx_act_at)"),
+        due_word("netsuite", "min(ns_act_at)"),
     )
 });
 

@@ -38,7 +38,8 @@ async fn work_that_is_left_rings_once_and_says_for_whom() {
     let mut listener = listen(&records).await;
     let windows = model::record::Windows::default();
     records.intake(&[hint(1, "1"), hint(2, "2"), hint(3, "1")], at(0), &windows).await.unwrap();
-    assert_eq!(heard(&records, &mut listener).await, [work("merge")]);
+    let ready = records.next_due(&[super::account()], None).await.unwrap().expect("a hint falls due");
+    assert_eq!(heard(&records, &mut listener).await, [work(&format!("merge={}", ready.as_millisecond()))]);
     records.intake(&[hint(1, "1")], at(0), &windows).await.unwrap();
     assert!(heard(&records, &mut listener).await.is_empty(), "a known event leaves no work");
     let record = known(&records, hint(4, "1")).await;
@@ -69,7 +70,13 @@ async fn work_that_is_left_rings_once_and_says_for_whom() {
     .await
     .unwrap();
     let rung = heard(&records, &mut listener).await;
-    assert_eq!(rung, [work("suitex netsuite"), (outbox::CHANNEL.to_owned(), String::new())]);
+    assert_eq!(
+        rung,
+        [
+            work(&format!("suitex={0} netsuite={0}", at(5).as_millisecond())),
+            (outbox::CHANNEL.to_owned(), String::new())
+        ]
+    );
     let payloads: Vec<Vec<u8>> =
         sqlx::query_scalar("select payload from sync.outbox order by id").fetch_all(records.pool()).await.unwrap();
     assert_eq!(payloads, [[0], [1]], "in the order of the patch");
