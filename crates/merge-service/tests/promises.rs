@@ -157,3 +157,42 @@ fn a_wrong_setting_names_itself() {
     let settings = chassis::settings::Settings::from_pairs([("MERGE_LOOPS", "0")]);
     assert!(Config::from_settings(&settings).unwrap_err().to_string().contains("MERGE_LOOPS"));
 }
+
+#[tokio::test]
+async fn a_type_that_is_no_longer_synced_stands_in_nobodys_way_and_waits() {
+    let stage = Stage::new([account(ACCOUNT, NOBODY, None)]).await;
+    let core = given::Core::on(&stage);
+    core.customer(Side::Suitex, "1", &[("companyname", "Acme")]).await;
+    core.edit(Side::Suitex, "2", &[("companyname", "Bolt")]);
+    core.intake(&[core.hint(Side::Suitex, "2")]).await;
+    let other = r#"
+        [[type]]
+        name = "thing"
+        netsuite = { table = "thing", stamp_field = "custrecord_stamp", rest = "thing", deleted_type = "Thing" }
+        suitex = { table = "app.things" }
+        delete_policy = "manual"
+        lock = "field"
+        field = [{ name = "a", column = "a", kind = "text", policy = "suitex_wins" }]
+    "#;
+    let other = model::spec::World::parse(other).unwrap();
+    let without = steps::Engine { world: std::sync::Arc::new(other), ..core.engine.clone() };
+    let accounts = || vec![account_id()];
+    let now = || model::Clock::now(&model::SystemClock);
+
+    let due = || store::records::Pick::DueMerge { accounts: accounts(), per_account: 1, now: now() };
+    assert_eq!(steps::merge_step(&without.core(), &due()).await.unwrap().records, 1);
+    assert_eq!(steps::merge_step(&without.core(), &due()).await.unwrap().records, 0, "it makes room for others");
+    let soon = now() + Duration::from_secs(60);
+    let owed =
+        || store::records::Pick::DueWrite { accounts: accounts(), side: Side::Netsuite, per_account: 1, now: soon };
+    assert_eq!(steps::write_step(&without.core(), Side::Netsuite, &owed(), &|_| true).await.unwrap().passed, 1);
+    assert_eq!(steps::write_step(&without.core(), Side::Netsuite, &owed(), &|_| true).await.unwrap().records, 0);
+    let waiting: (i64, i64) = sqlx::query_as(
+        "select count(*) filter (where dirty_seq > 0 and ready_at > now() + interval '4 min'),
+                count(*) filter (where owed and retry_at > now() + interval '4 min') from sync.shadow",
+    )
+    .fetch_one(&stage.pool)
+    .await
+    .unwrap();
+    assert_eq!(waiting, (1, 1), "nothing is forgotten");
+}

@@ -97,7 +97,7 @@ fn take_one(
     done: &mut Merged,
 ) -> Option<Patch> {
     let record = &view.record;
-    let spec = core.spec(&record.key.record_type)?;
+    let Some(spec) = core.spec(&record.key.record_type) else { return Some(put_off(core, record, now)) };
     let leased = record.head.lease.as_ref().is_some_and(|lease| lease.until > now);
     if leased || record.locked() || record.head.merged_into.is_some() {
         return None;
@@ -121,6 +121,15 @@ fn take_one(
         },
         _ => Some(lease(core, spec, view, caps, now, tickets)),
     }
+}
+
+/// A record of a type that is not synced (any more) waits for the type to come back, out of everybody's way.
+fn put_off(core: &Core<'_>, record: &Record, now: Timestamp) -> Patch {
+    let mut record = record.clone();
+    for side in Side::BOTH.into_iter().filter(|side| record.shadows[*side].dirty()).collect::<Vec<_>>() {
+        record.shadows[side].ready_at = Some(after(now, core.settings.backoff_after(u32::MAX)));
+    }
+    Patch::of(record)
 }
 
 fn lease(

@@ -136,7 +136,14 @@ fn claim_all(
     let now = core.clock.now();
     let mut patches = Vec::new();
     for view in views {
-        let Some(spec) = core.spec(&view.record.key.record_type) else { continue };
+        let Some(spec) = core.spec(&view.record.key.record_type) else {
+            // Not synced (any more): it waits for its type, out of everybody's way.
+            let mut record = view.record.clone();
+            record.shadows[side].retry_at = Some(after(now, core.settings.backoff_after(u32::MAX)));
+            patches.push(Patch::of(record));
+            done.passed += 1;
+            continue;
+        };
         if !may_claim(&view.record, side, now) {
             done.passed += 1;
             continue;
