@@ -126,9 +126,7 @@ async fn live(stack: &mut Stack, options: &Options, programs: &Programs) -> Resu
     say(addresses(&manifest, options));
     let visit = async {
         if !options.headless {
-            // Names of this run alone: state survives, and an item's name is taken for good.
-            let tag = RandomIds.uuid().simple().to_string();
-            story::play(&manifest, &tag[..8]).await.context("the story went wrong")?;
+            story::play(&manifest, &run_tag(&RandomIds)).await.context("the story went wrong")?;
             say(addresses(&manifest, options));
             if !options.no_traffic {
                 say("Gentle traffic goes on until Ctrl-C.");
@@ -141,6 +139,12 @@ async fn live(stack: &mut Stack, options: &Options, programs: &Programs) -> Resu
         outcome = stack.watch() => outcome,
         outcome = visit => outcome,
     }
+}
+
+/// Names of this run alone: state survives, and an item's name is taken for good. The random end of an id: its beginning
+/// is the time, and the same for a minute.
+fn run_tag(ids: &dyn Ids) -> String {
+    ids.uuid().simple().to_string()[24..].to_owned()
 }
 
 fn addresses(manifest: &Manifest, options: &Options) -> String {
@@ -156,4 +160,14 @@ fn addresses(manifest: &Manifest, options: &Options) -> String {
         accounts.join(", "),
         file.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_stories_within_a_minute_have_names_of_their_own() {
+        assert_ne!(run_tag(&RandomIds), run_tag(&RandomIds));
+    }
 }
