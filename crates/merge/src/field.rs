@@ -80,7 +80,9 @@ pub(crate) fn judge(record: &Record, cx: &Context<'_>, unit: &Unit<'_>, fx: &mut
             if record.shadows[authority].exists == Existence::Never {
                 return take(c, o);
             }
-            fx.overrides.push(lost(o, cx.side, c, policy));
+            if o != c {
+                fx.overrides.push(lost(o, cx.side, c, policy));
+            }
             return Outcome::Keep;
         }
         None => {}
