@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench;
 use crate::console::{self, Console, Output};
 use crate::dev::{self, BusChoice, programs::Hints};
+use crate::sim::{self, Sim};
 use crate::{doctor, migrate};
 
 /// Everything went well.
@@ -70,6 +71,8 @@ enum Verb {
     Doctor,
     /// Measure throughput and latency, beside their ceilings
     Bench(Bench),
+    /// Run seeded worlds with faults over the real steps, and check the invariants
+    Sim(Sim),
     #[command(flatten)]
     Console(console::Verb),
 }
@@ -161,6 +164,7 @@ fn run(cli: Cli) -> Result<u8> {
             bench::run(&verb, &bench::Surroundings { hints, emulator_host, inherited: inherited() })?;
             Ok(OK)
         }
+        Verb::Sim(sim) => Ok(if sim::run(&sim) { OK } else { FAILED }),
         Verb::Migrate(migrate) => {
             block_on(migrate::run(&migrate.database_url, migrate.tenants))?;
             Ok(OK)

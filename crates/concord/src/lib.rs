@@ -8,3 +8,4 @@ pub mod doctor;
 pub mod migrate;
 mod say;
 pub mod sides;
+pub mod sim;
