@@ -40,6 +40,8 @@ const PUBLISH_DELAY: Duration = Duration::from_millis(5);
 const PUBLISH_PATIENCE: Duration = Duration::from_secs(10);
 /// Longest wait for one administrative call.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A broker that takes longer than this over a small question is away.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Acknowledgement deadline of subscriptions, in seconds; prolonged by the client while a message is in work.
 const ACK_DEADLINE_SECONDS: i32 = 15;
 
@@ -167,6 +169,22 @@ impl Inner {
         unknown_topic
     }
 
+    /// Asks for one of the topics; a broker that has forgotten it is told of all again.
+    async fn ping(&self) -> Result<(), BusError> {
+        let topology = self.known();
+        let Some(topic) = topology.topics.first() else { return Ok(()) };
+        match self.topics.get_topic().set_topic(self.topic_path(topic)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is_not_found(&error) => self.rebuild().await,
+            Err(error) => Err(BusError::unavailable("answer")(error)),
+        }
+    }
+
+    /// Is the broker there, and quickly?
+    async fn answers(&self) -> bool {
+        tokio::time::timeout(ANSWER_WITHIN, self.ping()).await.is_ok_and(|answer| answer.is_ok())
+    }
+
     /// Creates what is missing of the topology this bus was told of.
     async fn rebuild(&self) -> Result<(), BusError> {
         let topology = self.known();
@@ -288,13 +306,7 @@ impl Bus for PubSubBus {
     }
 
     async fn ping(&self) -> Result<(), BusError> {
-        let topology = self.inner.known();
-        let Some(topic) = topology.topics.first() else { return Ok(()) };
-        match self.inner.topics.get_topic().set_topic(self.inner.topic_path(topic)).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_not_found(&error) => self.inner.rebuild().await,
-            Err(error) => Err(BusError::unavailable("answer")(error)),
-        }
+        self.inner.ping().await
     }
 
     async fn close(&self) {

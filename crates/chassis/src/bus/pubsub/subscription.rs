@@ -17,6 +17,8 @@ use crate::bus::{BusError, Delivery, Message, MessageId, Subscription, Subscript
 
 /// Wait before a stream that ended is opened again.
 const REOPEN: Duration = Duration::from_millis(500);
+/// How often the broker is asked whether it is there.
+const ASK_EVERY: Duration = Duration::from_secs(2);
 /// Longest wait at closing for the client to hand its last acknowledgements over.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most refused messages whose attempts are remembered.
@@ -34,6 +36,8 @@ struct Shared {
     spec: SubscriptionSpec,
     state: Mutex<State>,
     arrived: Notify,
+    /// Rings when the broker answers again after it did not.
+    back: Notify,
     room: Arc<Semaphore>,
     stop: CancellationToken,
 }
@@ -98,6 +102,7 @@ impl PubSubSubscription {
             room: Arc::new(Semaphore::new(spec.max_outstanding.max(1))),
             state: Mutex::new(state),
             arrived: Notify::new(),
+            back: Notify::new(),
             bus,
             spec,
         });
@@ -105,6 +110,7 @@ impl PubSubSubscription {
         for _ in 0..shared.spec.streams.max(1) {
             streams.spawn(shared.clone().stream());
         }
+        streams.spawn(shared.clone().watch());
         streams.close();
         Self { shared, streams }
     }
@@ -130,7 +136,13 @@ impl Shared {
         while !self.stop.is_cancelled() {
             let mut stream = self.connect();
             let closing = stream.shutdown_token();
-            let ended = self.stop.run_until_cancelled(self.receive(&mut stream)).await;
+            let received = async {
+                tokio::select! {
+                    ended = self.receive(&mut stream) => ended,
+                    () = self.back.notified() => None,
+                }
+            };
+            let ended = self.stop.run_until_cancelled(received).await;
             // Before anything is given back: the emulator would hand it to this very stream again and then wait for ever.
             drop(stream);
             let Some(ended) = ended else {
@@ -151,6 +163,20 @@ impl Shared {
                 None => {}
             }
             self.stop.run_until_cancelled(tokio::time::sleep(REOPEN)).await;
+        }
+    }
+
+    /// The client tries a broken stream again after ever longer waits, up to a minute, which cannot be set. So the broker
+    /// is asked here, and streams are opened anew as soon as it answers.
+    async fn watch(self: Arc<Self>) {
+        let mut away = false;
+        while !self.stop.is_cancelled() {
+            let Some(answers) = self.stop.run_until_cancelled(self.bus.answers()).await else { return };
+            if away && answers {
+                self.back.notify_waiters();
+            }
+            away = !answers;
+            self.stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await;
         }
     }
 
