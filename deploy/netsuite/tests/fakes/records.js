@@ -39,9 +39,11 @@ const TYPES = {
 };
 
 const failure = (name, message) => Object.assign(new Error(message || name), { name });
+// By its tag: a script in a context of its own has another Date.
+const isDate = (value) => Object.prototype.toString.call(value) === '[object Date]';
 const copy = (value) => {
     if (Array.isArray(value)) return value.map(copy);
-    if (value instanceof Date) return new Date(value.getTime());
+    if (isDate(value)) return new Date(value.getTime());
     if (value && typeof value === 'object') return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, copy(v)]));
     return value;
 };
@@ -70,7 +72,7 @@ class FakeRecord {
     setValue({ fieldId, value }) {
         const type = this.definition.fields[fieldId];
         if (!type) throw failure('SSS_INVALID_FIELD_ID');
-        if (type === 'date' && value !== '' && !(value instanceof Date)) throw failure('INVALID_FLD_VALUE');
+        if (type === 'date' && value !== '' && !isDate(value)) throw failure('INVALID_FLD_VALUE');
         if (type === 'checkbox' && typeof value !== 'boolean') throw failure('INVALID_FLD_VALUE');
         this.state.values[fieldId] = copy(value);
         return this;
