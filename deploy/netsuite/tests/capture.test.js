@@ -79,6 +79,11 @@ describe('the user event', () => {
             expect(bodies()[0]).not.toHaveProperty('changes');
         });
 
+        it('of a delete that shows only the old record', () => {
+            afterSubmit({ type: 'delete', newRecord: null, oldRecord: account.contextRecord('customer', 42, acme) });
+            expect(bodies()[0]).toMatchObject({ recordId: '42', eventType: 'delete' });
+        });
+
         it('of an item: one type whatever the item record, under the names queries have', () => {
             afterSubmit({
                 type: 'edit',

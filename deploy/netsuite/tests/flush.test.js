@@ -121,7 +121,9 @@ describe('the flush', () => {
         expect(left().map(([, attempts, , refused]) => [attempts, refused])).toEqual([[1, false], [1, false], [1, false]]);
         run();
         expect(account.requests).toHaveLength(3);
-        expect(left().map(([event, , , refused]) => [event, refused])).toEqual([['event-1', true], ['event-2', false], ['event-3', false]]);
+        expect(left().map(([event, attempts, , refused]) => [event, attempts, refused])).toEqual([
+                ['event-1', 2, true], ['event-2', 2, false], ['event-3', 2, false],
+            ]);
     });
 
     it('sets aside a row whose text is no envelope, and sends the others', () => {

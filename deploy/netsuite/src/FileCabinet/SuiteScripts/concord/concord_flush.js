@@ -42,7 +42,8 @@ define(['N/cache', 'N/log', 'N/runtime', './capture', './flush', './outbox', './
     const getInputData = () => {
         const configured = settings.read('custscript_concord_mr');
         if (!configured.url || !configured.secret) {
-            log.error({ title: 'concord: the outbox is not sent', details: 'the ingest URL or the API secret is not set' });
+            const details = 'the ingest URL or the API secret is not set';
+            log.error({ title: 'concord: the outbox is not sent', details });
             return [];
         }
         return outbox.lots(rows.waiting());
@@ -68,8 +69,9 @@ define(['N/cache', 'N/log', 'N/runtime', './capture', './flush', './outbox', './
             return true;
         });
         if (summary.inputSummary.error) failed += 1;
-        const details = `delivered ${totals.delivered}, kept ${totals.kept}, refused ${totals.refused}, failed ${failed}`;
-        log[failed + totals.refused > 0 ? 'error' : 'audit']({ title: 'concord: outbox', details });
+        const { delivered, kept, refused } = totals;
+        const details = `delivered ${delivered}, kept ${kept}, refused ${refused}, failed ${failed}`;
+        log[failed + refused > 0 ? 'error' : 'audit']({ title: 'concord: outbox', details });
     };
 
     return { getInputData, map, summarize };

@@ -9,7 +9,9 @@
  * @NScriptType EventSubscriber
  * @NModuleScope SameAccount
  */
-define(['N/log', 'N/runtime', 'N/task', './capture', './fields', './rows'], (log, runtime, task, capture, fields, rows) => {
+define(['N/log', 'N/runtime', 'N/task', './capture', './fields', './rows'], (
+    log, runtime, task, capture, fields, rows,
+) => {
     const FLUSH = { scriptId: 'customscript_concord_flush', deploymentId: 'customdeploy_concord_flush_now' };
 
     const keep = (type, id) => {

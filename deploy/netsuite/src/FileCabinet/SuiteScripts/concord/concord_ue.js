@@ -8,7 +8,10 @@
  * @NScriptType UserEventScript
  * @NModuleScope SameAccount
  */
-define(['N/cache', 'N/log', 'N/runtime', './breaker', './capture', './delta', './fields', './rows', './sender', './settings'], (
+define([
+    'N/cache', 'N/log', 'N/runtime',
+    './breaker', './capture', './delta', './fields', './rows', './sender', './settings',
+], (
     cache, log, runtime, breaker, capture, delta, fields, rows, sender, settings,
 ) => {
     const CACHE = 'concord';

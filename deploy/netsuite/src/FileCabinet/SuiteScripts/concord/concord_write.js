@@ -1,5 +1,5 @@
 /**
- * Concord: up to ten guarded writes. `{writes: […]}` → `{results: […], remainingUsage}` (write protocol, version 1)
+ * Concord: up to ten guarded writes. `{writes: […]}` → `{results: […], remainingUsage}` (write protocol 1)
  *
  * @NApiVersion 2.1
  * @NScriptType Restlet
@@ -15,7 +15,8 @@ define(['N/error', 'N/runtime', './records', './writes'], (error, runtime, recor
             return writes.carryOut(body, records.port(began, String(chosen || ITEM_RECORD)));
         } catch (refused) {
             const { name, message } = refused;
-            throw error.create({ name: name || 'UNEXPECTED_ERROR', message: String(message).slice(0, 300), notifyOff: true });
+            const bounded = String(message).slice(0, 300);
+            throw error.create({ name: name || 'UNEXPECTED_ERROR', message: bounded, notifyOff: true });
         }
     };
 
