@@ -9,7 +9,7 @@ STATE_DIR ?= .concord
 SEED ?= 1
 ARGS ?=
 
-.PHONY: help run test check bench sim db clean setup bins fast suite
+.PHONY: help run test check bench sim db clean setup bins fast scripts suite
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -18,7 +18,7 @@ help: ## This list
 run: setup bins ## Set up, build, start the whole suite with a story and gentle traffic (ARGS="--headless --accounts 3")
 	$(POSTGRES) exec target/debug/concord dev --state-dir $(STATE_DIR) $(ARGS)
 
-test: setup check bins fast suite ## Set up and run every test: the quick ones first, the whole suite end to end last
+test: setup check scripts bins fast suite ## Set up and run every test: the quick ones first, the whole suite end to end last
 
 check: ## Format, lints, documentation, dependency rules, pure tests: needs no server
 	cargo fmt --all --check
@@ -56,6 +56,11 @@ fast:
 	else set -x; \
 	  $(POSTGRES) cargo test --workspace --locked --no-fail-fast -- --skip both_sides_agree --skip bad_input_is_answered; \
 	fi
+
+# Node and its packages are only needed here.
+scripts:
+	@.ci/setup --node
+	cd deploy/netsuite && npm ci --silent --no-audit --no-fund && npm test --silent
 
 suite:
 	@if cargo nextest --version >/dev/null 2>&1; then set -x; \
