@@ -172,10 +172,10 @@ impl Shared {
         let mut away = false;
         while !self.stop.is_cancelled() {
             let Some(answers) = self.stop.run_until_cancelled(self.bus.answers()).await else { return };
-            if away && answers {
+            if away && answers == Some(true) {
                 self.back.notify_waiters();
             }
-            away = !answers;
+            away = answers.map_or(away, |answers| !answers);
             self.stop.run_until_cancelled(tokio::time::sleep(ASK_EVERY)).await;
         }
     }
