@@ -191,7 +191,7 @@ async fn lead(
     while !stop.is_cancelled() {
         let relayed = pass(pool, bus, topics, limits, Duration::ZERO).await?;
         if cleaned.is_none_or(|at| at.elapsed() >= CLEAN_EVERY) {
-            let deleted = store::outbox::delete_published(pool, limits.keep_refused, limits.delete_batch).await?;
+            let deleted = store::outbox::delete_refused(pool, limits.keep_refused, limits.delete_batch).await?;
             // A full batch was deleted: there is more, and it must not pile up faster than it goes.
             cleaned = (deleted < limits.delete_batch.unsigned_abs()).then(Instant::now);
         }

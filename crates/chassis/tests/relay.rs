@@ -241,7 +241,7 @@ async fn rows_that_are_done_with_are_deleted_after_their_time_and_others_never()
     .await
     .unwrap();
     let keep = Duration::from_secs(900);
-    assert_eq!(store::outbox::delete_published(&world.parts.pool, keep, 100).await.unwrap(), 1);
+    assert_eq!(store::outbox::delete_refused(&world.parts.pool, keep, 100).await.unwrap(), 1);
     let left: Vec<Vec<u8>> =
         sqlx::query_scalar("select payload from sync.outbox order by id").fetch_all(&world.parts.pool).await.unwrap();
     assert_eq!(left, [b"new".to_vec(), b"waiting".to_vec()]);

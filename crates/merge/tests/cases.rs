@@ -46,9 +46,8 @@ struct Case {
     /// Rows in overrides, exactly.
     #[serde(default)]
     lost: Vec<Lost>,
-    /// Something is lost; what, is not part of the promise.
-    #[serde(default)]
-    lost_any: bool,
+    lost_suitex_first: Option<Vec<Lost>>,
+    lost_netsuite_first: Option<Vec<Lost>>,
     /// Conflicts that are open, exactly.
     #[serde(default)]
     conflicts: Vec<Open>,
@@ -134,8 +133,13 @@ impl Case {
             .iter()
             .map(|o| Lost { field: o.field.clone(), side: o.losing_side.to_string(), value: o.losing_value.clone() })
             .collect();
-        let promised: BTreeSet<Lost> = self.lost.iter().map(|l| Lost { value: plain(&l.value), ..l.clone() }).collect();
-        if self.lost_any && told.is_empty() || !self.lost_any && told != promised {
+        let of_order = match first {
+            Side::Suitex => &self.lost_suitex_first,
+            Side::Netsuite => &self.lost_netsuite_first,
+        };
+        let promised = of_order.as_ref().unwrap_or(&self.lost).iter();
+        let promised: BTreeSet<Lost> = promised.map(|l| Lost { value: plain(&l.value), ..l.clone() }).collect();
+        if told != promised {
             wrong.push(format!("overrides hold {told:?}"));
         }
         let open: BTreeSet<&str> = record.conflicts.iter().map(|conflict| conflict.field.as_str()).collect();

@@ -112,6 +112,12 @@ impl Core<'_> {
         self.world.get(record_type)
     }
 
+    /// When a record of a type that is not synced (any more) is looked at again: it waits for its type, out of everybody's
+    /// way.
+    pub(crate) fn far(&self, now: Timestamp) -> Timestamp {
+        after(now, self.settings.backoff_after(u32::MAX))
+    }
+
     pub(crate) fn settle(&self, record: &mut Record, spec: &TypeSpec, now: Timestamp) {
         settle_columns(record, spec, &self.settings.windows, now, self.settings.net);
     }

@@ -21,4 +21,4 @@ pub use poll::{News, Swept, news};
 pub use recover::{Recovered, recover_step};
 pub use resolve::{Choice, ResolveError, ResolveRequest, lock_record, resolve, ring_records, unlock};
 pub use write::{Written, write_step};
-pub use writer::Writer;
+pub use writer::{Worked, Writer};

@@ -123,11 +123,11 @@ fn take_one(
     }
 }
 
-/// A record of a type that is not synced (any more) waits for the type to come back, out of everybody's way.
 fn put_off(core: &Core<'_>, record: &Record, now: Timestamp) -> Patch {
     let mut record = record.clone();
-    for side in Side::BOTH.into_iter().filter(|side| record.shadows[*side].dirty()).collect::<Vec<_>>() {
-        record.shadows[side].ready_at = Some(after(now, core.settings.backoff_after(u32::MAX)));
+    for side in Side::BOTH {
+        let shadow = &mut record.shadows[side];
+        shadow.ready_at = shadow.dirty().then(|| core.far(now));
     }
     Patch::of(record)
 }

@@ -137,10 +137,7 @@ fn claim_all(
     let mut patches = Vec::new();
     for view in views {
         let Some(spec) = core.spec(&view.record.key.record_type) else {
-            // Not synced (any more): it waits for its type, out of everybody's way.
-            let mut record = view.record.clone();
-            record.shadows[side].retry_at = Some(after(now, core.settings.backoff_after(u32::MAX)));
-            patches.push(Patch::of(record));
+            patches.push(held_back(view, side, core.far(now)));
             done.passed += 1;
             continue;
         };
@@ -150,9 +147,7 @@ fn claim_all(
         }
         if !may_write(&view.record.key.account) {
             // Suspended or out of budget: found again later, nothing is lost.
-            let mut record = view.record.clone();
-            record.shadows[side].retry_at = Some(after(now, core.settings.backoff_after(0)));
-            patches.push(Patch::of(record));
+            patches.push(held_back(view, side, after(now, core.settings.backoff_after(0))));
             continue;
         }
         match claim_one(core, spec, view, side, natives, now) {
@@ -170,6 +165,13 @@ fn claim_all(
         }
     }
     patches
+}
+
+/// The write is tried no earlier.
+fn held_back(view: &View, side: Side, until: Timestamp) -> Patch {
+    let mut record = view.record.clone();
+    record.shadows[side].retry_at = Some(until);
+    Patch::of(record)
 }
 
 fn may_claim(record: &Record, side: Side, now: Timestamp) -> bool {

@@ -20,7 +20,29 @@ pub struct Writer {
     pub per_account: usize,
 }
 
+/// What a turn over due work came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worked {
+    /// What was written.
+    pub written: Written,
+    /// As much was looked at as one turn looks at: there may be more.
+    pub full: bool,
+    /// When something falls due.
+    pub next_due: Option<Timestamp>,
+}
+
 impl Writer {
+    /// Writes and recovers what is due.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn work(&self, may_write: &(dyn Fn(&AccountId) -> bool + Sync)) -> Result<Worked, StepError> {
+        let written = self.write_due(may_write).await?;
+        let looked = written.records + self.recover_due().await?.looked;
+        let next_due = if looked > 0 { Some(self.engine.clock.now()) } else { self.next_due().await? };
+        Ok(Worked { written, full: looked >= self.per_account, next_due })
+    }
+
     /// Answers doorbells.
     ///
     /// # Errors

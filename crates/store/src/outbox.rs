@@ -118,7 +118,7 @@ pub async fn remove_published(conn: &mut PgConnection, ids: &[i64]) -> Result<()
     finish(conn, WHAT, "delete from sync.outbox where id = any($1) and published_at is null", ids).await
 }
 
-/// Marks rows as done with that can never be published; they stay to be looked at until [`delete_published`]. Every id
+/// Marks rows as done with that can never be published; they stay to be looked at until [`delete_refused`]. Every id
 /// must be there and unpublished.
 pub async fn mark_refused(conn: &mut PgConnection, ids: &[i64]) -> Result<(), StoreError> {
     const WHAT: &str = "mark outbox rows as refused";
@@ -137,8 +137,8 @@ async fn finish(conn: &mut PgConnection, what: &'static str, sql: &'static str, 
     }
 }
 
-/// Deletes up to `limit` rows that were marked longer than `keep` ago; returns how many.
-pub async fn delete_published(pool: &PgPool, keep: Duration, limit: i64) -> Result<u64, StoreError> {
+/// Deletes up to `limit` refused rows that were marked longer than `keep` ago; returns how many.
+pub async fn delete_refused(pool: &PgPool, keep: Duration, limit: i64) -> Result<u64, StoreError> {
     let microseconds = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
     let done = sqlx::query(
         "delete from sync.outbox where id in (
@@ -149,7 +149,7 @@ pub async fn delete_published(pool: &PgPool, keep: Duration, limit: i64) -> Resu
     .bind(limit)
     .execute(pool)
     .await
-    .map_err(StoreError::database("delete published outbox rows"))?;
+    .map_err(StoreError::database("delete refused outbox rows"))?;
     Ok(done.rows_affected())
 }
 

@@ -32,7 +32,8 @@ use crate::records::{Hint, Intake, LogRow, Pick, Plan, Records, View};
 use intake::Attempt;
 
 /// The channel that rings when a transaction left work: the payload says for whom and when it falls due, in milliseconds
-/// since 1970 (`merge=1764126000000 netsuite=1764126002000`; words `merge`, `suitex`, `netsuite`). A hint, not a queue: whoever misses it finds the work by [`Records::next_due`].
+/// since 1970 (`merge=1764126000000 netsuite=1764126002000`; words `merge`, `suitex`, `netsuite`). A hint, not a queue:
+/// whoever misses it finds the work by [`Records::next_due`].
 pub const WORK_CHANNEL: &str = "concord_work";
 
 /// How often intake begins again because somebody else linked an id or merged a record while it waited.

@@ -48,13 +48,9 @@ pub(crate) struct Due(pub(crate) Arc<Writing>);
 #[async_trait]
 impl Duty for Due {
     async fn turn(&self) -> anyhow::Result<Turn> {
-        let written = self.0.writer.write_due(&|account: &AccountId| self.0.gate.may_write(account)).await?;
-        count(&written);
-        let recovered = self.0.writer.recover_due().await?;
-        let looked = written.records + recovered.looked;
-        let next_due =
-            if looked > 0 { Some(self.0.writer.engine.clock.now()) } else { self.0.writer.next_due().await? };
-        Ok(Turn { full: looked >= self.0.writer.per_account, next_due })
+        let worked = self.0.writer.work(&|account: &AccountId| self.0.gate.may_write(account)).await?;
+        count(&worked.written);
+        Ok(Turn { full: worked.full, next_due: worked.next_due })
     }
 }
 

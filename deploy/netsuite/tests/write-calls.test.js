@@ -1,25 +1,16 @@
-const { Account } = require('./fakes/account');
-const { script } = require('./fakes/load');
-
-const RID = '0190a3f2-7c11-7000-8000-0000000000aa';
+const { RID, writeRestlet } = require('./fakes/write-restlet');
 
 describe('a call of the write RESTlet, and the lines it writes', () => {
     let account;
     let post;
+    let item;
+    let write;
+    let customer;
+    let saved;
 
     beforeEach(() => {
-        account = new Account();
-        ({ post } = script(account, 'concord_write'));
+        ({ account, post, item, write, customer, saved } = writeRestlet());
     });
-
-    const item = (more) => ({
-        writeId: 'w1', kind: 'update', type: 'customer', id: null, rid: RID, stamp: 3, expect: 2, changes: {}, pre: {}, ...more,
-    });
-    const write = (more) => post({ writes: [item(more)] }).results[0];
-    const customer = (values) => String(account.seed('customer', {
-        companyname: 'Acme', email: 'a@b.example', custentity_concord_stamp: `${RID}:2`, ...values,
-    }));
-    const saved = (type = 'customer') => account.calls.filter((c) => c.operation === 'save' && c.type === type).length;
 
     describe('the lines of an order', () => {
         let id;

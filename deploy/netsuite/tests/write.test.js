@@ -1,26 +1,16 @@
-const { Account } = require('./fakes/account');
-const { script } = require('./fakes/load');
+const { RID, writeRestlet } = require('./fakes/write-restlet');
 
-const RID = '0190a3f2-7c11-7000-8000-0000000000aa';
 const OTHER = '0190a3f2-7c11-7000-8000-0000000000bb';
 
 describe('the write RESTlet', () => {
     let account;
-    let post;
+    let write;
+    let customer;
+    let saved;
 
     beforeEach(() => {
-        account = new Account();
-        ({ post } = script(account, 'concord_write'));
+        ({ account, write, customer, saved } = writeRestlet());
     });
-
-    const item = (more) => ({
-        writeId: 'w1', kind: 'update', type: 'customer', id: null, rid: RID, stamp: 3, expect: 2, changes: {}, pre: {}, ...more,
-    });
-    const write = (more) => post({ writes: [item(more)] }).results[0];
-    const customer = (values) => String(account.seed('customer', {
-        companyname: 'Acme', email: 'a@b.example', custentity_concord_stamp: `${RID}:2`, ...values,
-    }));
-    const saved = (type = 'customer') => account.calls.filter((c) => c.operation === 'save' && c.type === type).length;
 
     describe('an update', () => {
         it('lands when stamp and values are what it expects, and leaves its stamp', () => {

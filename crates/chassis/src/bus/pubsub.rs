@@ -194,7 +194,7 @@ impl Inner {
             settled("create the topic", created).await?;
         }
         for spec in &topology.subscriptions {
-            // Without order it is the emulator, which grinds to a halt over delayed messages.
+            // Without order it is the emulator, which comes to a stand over delayed messages.
             let retry = RetryPolicy::new()
                 .set_minimum_backoff(google_cloud_wkt::Duration::clamp(0, 100_000_000))
                 .set_maximum_backoff(google_cloud_wkt::Duration::clamp(10, 0));
