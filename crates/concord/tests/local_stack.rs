@@ -101,6 +101,27 @@ async fn state_survives_a_restart_which_is_quick_and_two_stacks_run_side_by_side
     neighbour.stop();
 }
 
+/// What `make run` shows, on either bus: also within a minute of a story that was interrupted.
+fn the_story_comes_out(bus: &str) {
+    let folder = folder();
+    let mut stack = TestStack::visit(folder.path(), &["--bus", bus]);
+    stack.says("An item is created in SuiteX.");
+    stack.stop();
+    let mut stack = TestStack::visit(folder.path(), &["--bus", bus]);
+    stack.says("The story is told");
+    stack.stop();
+}
+
+#[test]
+fn the_story_comes_out_after_one_that_was_interrupted() {
+    the_story_comes_out("auto");
+}
+
+#[test]
+fn the_story_comes_out_on_the_postgres_bus() {
+    the_story_comes_out("postgres");
+}
+
 #[tokio::test]
 async fn a_killed_service_is_back_with_a_new_process_id_and_a_stopped_one_is_left_alone() {
     let stack = TestStack::start(SMALL);

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 /// Longest wait for a stack to be ready; a cold one makes a cluster first.
 const READY_WITHIN: Duration = Duration::from_secs(120);
+/// Longest wait for a line of the story; each of its steps has a minute of its own.
+const SAID_WITHIN: Duration = Duration::from_secs(180);
 /// What the contract allows for a stop.
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 /// Longest wait for a killed process to be there again.
@@ -45,9 +47,32 @@ impl TestStack {
 
     /// Starts a stack in the test's own folder.
     pub(crate) fn start_in(folder: &Path, options: &[&str]) -> Self {
+        Self::begin(folder, &[&["--headless"], options].concat())
+    }
+
+    /// Starts a stack that plays its story, as `make run` does.
+    #[allow(dead_code)] // the tests of the stack itself use it
+    pub(crate) fn visit(folder: &Path, options: &[&str]) -> Self {
+        Self::begin(folder, options)
+    }
+
+    /// Waits until the stack has said this.
+    #[allow(dead_code)]
+    pub(crate) fn says(&mut self, text: &str) {
+        let start = Instant::now();
+        while !self.output().contains(text) {
+            if let Some(status) = self.child.try_wait().expect("the stack can be looked at") {
+                panic!("the stack ended ({status}) and never said {text:?}:\n{}", self.output());
+            }
+            assert!(start.elapsed() < SAID_WITHIN, "{text:?} is not said in {SAID_WITHIN:?}:\n{}", self.output());
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn begin(folder: &Path, options: &[&str]) -> Self {
         let output = fs::File::options().create(true).append(true).open(folder.join("output")).expect("an output file");
         let child = Command::new(env!("CARGO_BIN_EXE_concord"))
-            .args(["dev", "--headless", "--no-traffic", "--state-dir"])
+            .args(["dev", "--no-traffic", "--state-dir"])
             .arg(folder)
             .args(options)
             .stdin(Stdio::null())
