@@ -82,8 +82,10 @@ impl Sweeper {
         };
         let mut cursor = Cursor::at(mark.checked_sub(behind)?);
         let mut seen = mark;
+        let mut began = None;
         loop {
-            let (rows, next) = self.page(spec, stream, cursor).await?;
+            let (rows, next, ns_now) = self.page(spec, stream, cursor).await?;
+            began = began.or(ns_now);
             let full = rows.len() >= self.config.page;
             seen = rows.iter().map(|row| row.at).max().unwrap_or(seen).max(seen);
             if !rows.is_empty() {
@@ -94,26 +96,36 @@ impl Sweeper {
             }
             cursor = next;
         }
+        // A long sweep's last pages see rows younger than its beginning. What was committed late behind its cursor meanwhile
+        // is not among them, so the next sweep's overlap counts from the beginning.
+        let reached = began.map_or(seen, |began| seen.min(began)).max(mark);
         // Only now: a crash before this repeats the pages, which are suppressed or change nothing.
-        store::watermark::set(pool, &self.account, &spec.name, stream, seen, self.parts.clock.now()).await?;
+        store::watermark::set(pool, &self.account, &spec.name, stream, reached, self.parts.clock.now()).await?;
         Ok(())
     }
 
-    async fn page(&self, spec: &TypeSpec, stream: Stream, cursor: Cursor) -> Result<(Vec<Found>, Cursor), RemoteError> {
+    /// A page, the cursor behind it, and NetSuite's clock when it was read.
+    async fn page(
+        &self,
+        spec: &TypeSpec,
+        stream: Stream,
+        cursor: Cursor,
+    ) -> Result<(Vec<Found>, Cursor, Option<Timestamp>), RemoteError> {
         let limit = self.config.page;
         match stream {
             Stream::Modified => {
-                let Page { rows, next, .. } = self.netsuite.modified_since(&self.account, spec, cursor, limit).await?;
+                let Page { rows, next, ns_now } =
+                    self.netsuite.modified_since(&self.account, spec, cursor, limit).await?;
                 let found = rows.into_iter().map(|row| Found {
                     native_id: row.native_id,
                     at: row.lastmodified,
                     fields: row.complete.then_some(row.fields),
                     operation: Operation::Update,
                 });
-                Ok((found.collect(), next))
+                Ok((found.collect(), next, ns_now))
             }
             Stream::Lines => {
-                let Page { rows, next, .. } =
+                let Page { rows, next, ns_now } =
                     self.netsuite.lines_modified_since(&self.account, spec, cursor, limit).await?;
                 let found = rows.into_iter().map(|row| Found {
                     native_id: row.native_id,
@@ -121,20 +133,21 @@ impl Sweeper {
                     fields: None,
                     operation: Operation::Update,
                 });
-                Ok((found.collect(), next))
+                Ok((found.collect(), next, ns_now))
             }
             Stream::Deleted => {
-                let Page { rows, next, .. } = self.netsuite.deleted_since(&self.account, spec, cursor, limit).await?;
+                let Page { rows, next, ns_now } =
+                    self.netsuite.deleted_since(&self.account, spec, cursor, limit).await?;
                 let found = rows.into_iter().map(|row| Found {
                     native_id: row.native_id,
                     at: row.deleted,
                     fields: None,
                     operation: Operation::Delete,
                 });
-                Ok((found.collect(), next))
+                Ok((found.collect(), next, ns_now))
             }
             // Provenance is a later issue; the stream has a watermark of its own when it comes.
-            Stream::SystemNotes => Ok((Vec::new(), cursor)),
+            Stream::SystemNotes => Ok((Vec::new(), cursor, None)),
         }
     }
 

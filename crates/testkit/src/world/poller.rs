@@ -1,5 +1,5 @@
 //! Sweeps of NetSuite (semantics §2.13): keyset pages over `(lastmodified, id)`, an overlap, a watermark that is stored
-//! only after every hint is published.
+//! only after every hint is published, and never beyond the sweep's beginning.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -39,7 +39,10 @@ pub async fn sweep(
 ) -> Result<(), StepError> {
     let key = (account.clone(), spec.name.clone());
     let mark = marks.lock().expect("nobody panics over watermarks").get(&key).copied().unwrap_or(0);
-    let overlap = lock(stage).vary.late_seconds + SAFETY_SECONDS;
+    let (overlap, began) = {
+        let stage = lock(stage);
+        (stage.vary.late_seconds + SAFETY_SECONDS, stage.clock_of(Side::Netsuite).as_second())
+    };
     let lo = mark - overlap;
     let mut cursor = (lo, 0);
     let mut seen = mark;
@@ -56,7 +59,7 @@ pub async fn sweep(
     pause().await;
     let mut marks = marks.lock().expect("nobody panics over watermarks");
     let mark = marks.entry(key).or_default();
-    *mark = (*mark).max(seen).max(gone);
+    *mark = (*mark).max(seen.max(gone).min(began));
     Ok(())
 }
 
@@ -88,6 +91,7 @@ async fn tell(
     let answers = news(core, account, spec, Side::Netsuite, &rows).await?;
     let mut stage = lock(stage);
     for (row, answer) in page.iter().zip(answers) {
+        stage.note(|| format!("  sweep of {}: {answer:?}", row.place));
         if let News::Publish(changes) = answer {
             let at = model::Timestamp::from_second(row.modified).expect("seconds near now are an instant");
             let event =
