@@ -128,7 +128,7 @@ impl Core {
 
     /// Stores hints; answers the first one's record.
     pub(crate) async fn intake(&self, hints: &[Hint]) -> RecordRef {
-        let stored = intake(&self.engine.core(), hints).await.unwrap();
+        let (stored, _) = intake(&self.engine.core(), &hints.iter().collect::<Vec<_>>()).await.unwrap();
         let Intake::Stored(record) = stored[0].clone() else { panic!("the hint is new") };
         record
     }

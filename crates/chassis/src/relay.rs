@@ -1,11 +1,14 @@
 //! The outbox relay: publishes what transactions left in `sync.outbox`.
 //!
+//! A process that commits messages publishes them itself, from memory ([`run_committed`]); the sweep takes what is older
+//! than [`store::handoff::PATIENCE`], and at once what nobody handed over.
+//!
 //! Any number of processes may run it. One leads (an advisory lock held by its listening connection): it is woken by
 //! `NOTIFY` and publishes in id order, so the order per ordering key is kept. The others publish only rows that have
 //! waited longer than [`RelayLimits::sweep_age`], which is how a leader that hangs is survived; then a row may be
 //! published twice or out of order, which costs a doorbell and nothing else.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +16,7 @@ use bytes::Bytes;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use store::StoreError;
+use store::handoff::{Committed, Handed};
 use store::outbox::Pending;
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +55,13 @@ impl Default for RelayLimits {
 
 /// How often the leading relay looks for refused rows to delete.
 const CLEAN_EVERY: Duration = Duration::from_secs(10);
+
+/// Messages of this process published in one round, at most about.
+const ROUND: usize = 2000;
+/// A round of so many is followed by a pause in which the next one gathers.
+const BUSY: usize = 200;
+/// That pause.
+const GATHER: Duration = Duration::from_millis(25);
 
 /// What one pass did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +138,54 @@ fn runs(rows: Vec<Pending>) -> Vec<(String, Vec<Pending>)> {
         }
     }
     runs
+}
+
+/// Relays what transactions of this process committed, until `stop`: published from memory and removed. What cannot be
+/// published now stays in the outbox for the sweep.
+pub async fn run_committed(
+    pool: PgPool,
+    bus: Arc<dyn Bus>,
+    topics: Topics,
+    mut handed: Handed,
+    stop: CancellationToken,
+) {
+    let mut busy = false;
+    loop {
+        if busy {
+            // Much comes: one request with many messages of a lane costs the broker what one with few does.
+            stop.run_until_cancelled(tokio::time::sleep(GATHER)).await;
+        }
+        let Some(Some(committed)) = stop.run_until_cancelled(handed.next(ROUND)).await else { break };
+        busy = committed.len() >= BUSY;
+        publish_committed(&pool, bus.as_ref(), &topics, committed).await;
+    }
+    // At shutdown what was handed over is still published: it costs a round or two.
+    while let Some(committed) = handed.try_next(ROUND) {
+        publish_committed(&pool, bus.as_ref(), &topics, committed).await;
+    }
+}
+
+async fn publish_committed(pool: &PgPool, bus: &dyn Bus, topics: &Topics, committed: Vec<Committed>) {
+    let mut by_topic: BTreeMap<&'static str, (Vec<i64>, Vec<Message>)> = BTreeMap::new();
+    for Committed { id, message } in committed {
+        let (ids, messages) = by_topic.entry(message.topic).or_default();
+        ids.push(id);
+        messages.push(Message {
+            data: message.payload,
+            attributes: BTreeMap::clone(&message.attributes),
+            ordering_key: Some(lane(&message.record_key, topics.lanes)),
+        });
+    }
+    let mut published = Vec::new();
+    for (topic, (ids, messages)) in by_topic {
+        let outcomes = bus.publish(topics.name_of(topic), messages).await;
+        published.extend(ids.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(id, _)| id));
+    }
+    if !published.is_empty()
+        && let Err(error) = store::outbox::remove_committed(pool, &published).await
+    {
+        tracing::warn!(%error, "{} published outbox rows stay, and will be published again by the sweep", published.len());
+    }
 }
 
 trait PendingExt {

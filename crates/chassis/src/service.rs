@@ -80,6 +80,12 @@ impl Parts {
         let (pool, bus, topics) = (self.pool.clone(), self.bus.clone(), self.core.topics.clone());
         relay::run(pool, bus, topics, RelayLimits::default(), self.shutdown.clone()).await;
     }
+
+    /// Runs the relay of what this process commits, and the sweep beside it, until shutdown.
+    pub async fn relay_own(&self, handed: store::handoff::Handed) {
+        let (pool, bus, topics) = (self.pool.clone(), self.bus.clone(), self.core.topics.clone());
+        tokio::join!(self.relay(), relay::run_committed(pool, bus, topics, handed, self.shutdown.clone()));
+    }
 }
 
 /// Runs a service as a process. Settings are read before anything asynchronous exists; a wrong one ends the process with

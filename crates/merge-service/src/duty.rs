@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chassis::duty::{Duty, Turn};
 use model::AccountId;
-use steps::{Engine, merge_step};
+use steps::{Engine, Merged, merge_step};
 use store::records::Pick;
 
 /// One merge loop.
@@ -25,15 +25,21 @@ impl Duty for Merging {
         if done.records == 0 {
             return Ok(Turn { full: false, next_due: self.engine.records.next_due(&self.accounts, None).await? });
         }
-        let count = |outcome: &'static str, n: usize| {
-            metrics::counter!("concord_events_merged_total", "outcome" => outcome).increment(n as u64);
-        };
-        count("applied", done.applied);
-        count("settled", done.settled - done.applied);
-        count("unreadable", done.unreadable);
-        for (policy, n) in done.clashes {
-            metrics::counter!("concord_conflicts_total", "policy" => policy).increment(n as u64);
-        }
-        Ok(Turn { full: done.records >= self.per_account, next_due: Some(self.engine.clock.now()) })
+        let full = done.records >= self.per_account;
+        report(done);
+        Ok(Turn { full, next_due: Some(self.engine.clock.now()) })
+    }
+}
+
+/// Counts what was merged, in a step or by intake.
+pub(crate) fn report(done: Merged) {
+    let count = |outcome: &'static str, n: usize| {
+        metrics::counter!("concord_events_merged_total", "outcome" => outcome).increment(n as u64);
+    };
+    count("applied", done.applied);
+    count("settled", done.settled - done.applied);
+    count("unreadable", done.unreadable);
+    for (policy, n) in done.clashes {
+        metrics::counter!("concord_conflicts_total", "policy" => policy).increment(n as u64);
     }
 }

@@ -1,4 +1,4 @@
-//! Intake of `events.raw`: decode, store, mark dirty. What cannot be read is a dead letter; what a person can mend is an
+//! Intake of `events.raw`: decode, store, mark dirty or fold. What cannot be read is a dead letter; what a person can mend is an
 //! error; the next good event is processed either way.
 
 use async_trait::async_trait;
@@ -7,6 +7,8 @@ use chassis::worker::{Decoded, Handler};
 use model::{AccountId, ErrorClass, Failure, Source};
 use steps::Engine;
 use store::records::{Hint, Intake as Stored};
+
+use crate::duty;
 
 /// The handler of `events.raw`.
 pub(crate) struct Intake {
@@ -34,14 +36,15 @@ impl Handler for Intake {
     }
 
     async fn handle(&self, batch: &[Decoded<Hint>]) -> Vec<Result<(), Failure>> {
-        let hints: Vec<Hint> = batch.iter().map(|decoded| decoded.event.clone()).collect();
+        let hints: Vec<&Hint> = batch.iter().map(|decoded| &decoded.event).collect();
         match steps::intake(&self.engine.core(), &hints).await {
-            Ok(stored) => {
+            Ok((stored, merged)) => {
                 for (hint, stored) in hints.iter().zip(&stored) {
                     if matches!(stored, Stored::Stored(_)) {
                         count(hint.source);
                     }
                 }
+                duty::report(merged);
                 batch.iter().map(|_| Ok(())).collect()
             }
             Err(error) => {

@@ -26,8 +26,9 @@ pub use config::Config;
 pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let world = Arc::new(chassis::sync::world(&parts.core)?);
     let netsuite: Vec<NetsuiteConfig> = parts.accounts.iter().map(|account| account.as_ref().into()).collect();
+    let (handoff, handed) = store::handoff::handoff();
     let engine = Engine {
-        records: Arc::new(PgRecords::new(parts.pool.clone())),
+        records: Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff)),
         remotes: PerSide {
             suitex: Arc::new(SuitexRemote::open(
                 parts.accounts.iter().map(AsRef::as_ref),
@@ -53,7 +54,7 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     });
     let (worked, (), (), _) = tokio::join!(
         parts.work(parts.core.topics.merge_service(), handler, limits),
-        parts.relay(),
+        parts.relay_own(handed),
         gauges::run(&parts, &accounts),
         futures::future::join_all(duties),
     );

@@ -2,7 +2,7 @@
 
 use model::record::{ConflictReason, Existence, Override, Record, WHOLE};
 use model::spec::{DeletePolicy, TypeSpec};
-use model::{Fields, LineIds, Side, Value};
+use model::{Fields, LineIds, Shared, Side, Value};
 
 use crate::field::{Context, push_conflict};
 use crate::fold::Effects;
@@ -18,7 +18,7 @@ pub(crate) fn fold_absence(record: &mut Record, cx: &Context<'_>, fx: &mut Effec
         return;
     }
     let unpropagated = unpropagated(record, cx.spec, cx.side);
-    let held = record.shadows[cx.side].state.clone();
+    let held = Fields::clone(&record.shadows[cx.side].state);
     forget(record, cx.side);
     if !record.head.alive {
         return; // both sides deleted it, or our own delete is seen
@@ -44,7 +44,7 @@ pub(crate) fn fold_absence(record: &mut Record, cx: &Context<'_>, fx: &mut Effec
         }
         DeletePolicy::UpdateWins => fx.overrides.push(deletion_lost(cx, cx.side)),
         DeletePolicy::Manual => {
-            let theirs = Some(record.head.state.clone());
+            let theirs = Some(Fields::clone(&record.head.state));
             let (suitex, netsuite) = match cx.side {
                 Side::Suitex => (None, theirs),
                 Side::Netsuite => (theirs, None),
@@ -86,7 +86,7 @@ pub(crate) fn fold_return(record: &mut Record, cx: &Context<'_>, edits: &Fields,
             Return::Alive
         }
         DeletePolicy::Manual => {
-            let base = record.shadows[cx.side].state.clone();
+            let base = Fields::clone(&record.shadows[cx.side].state);
             let mut seen = base.clone();
             for (field, value) in edits {
                 crate::field::set(&mut seen, field, value.clone());
@@ -137,7 +137,7 @@ fn unpropagated(record: &Record, spec: &TypeSpec, side: Side) -> Fields {
 pub(crate) fn forget(record: &mut Record, side: Side) {
     let shadow = &mut record.shadows[side];
     shadow.exists = Existence::Deleted;
-    shadow.state = Fields::new();
+    shadow.state = Shared::default();
     shadow.complete = false;
     shadow.token = None;
     shadow.stamp = 0;

@@ -206,7 +206,10 @@ fn from_value(members: &[&FieldSpec], value: Value) -> Fields {
 
 fn take_unit(record: &mut Record, cx: &Context<'_>, members: &[&FieldSpec], values: &Fields, edited_at: Timestamp) {
     for field in members {
-        set(&mut record.head.state, &field.name, value(values, &field.name));
+        let taken = value(values, &field.name);
+        if value(&record.head.state, &field.name) != taken {
+            set(&mut record.head.state, &field.name, taken);
+        }
         let before = record.head.meta.get(&field.name);
         let rewritten = before.is_some_and(|meta| meta.written_to == Some(cx.side));
         let meta = FieldMeta {
@@ -234,7 +237,8 @@ fn oscillates(record: &Record, cx: &Context<'_>, field: &FieldSpec) -> bool {
 
 fn clear_written(record: &mut Record, side: Side, members: &[&FieldSpec]) {
     for field in members {
-        if let Some(meta) = record.head.meta.get_mut(&field.name).filter(|meta| meta.written_to == Some(side)) {
+        let ours = record.head.meta.get(&field.name).is_some_and(|meta| meta.written_to == Some(side));
+        if ours && let Some(meta) = record.head.meta.get_mut(&field.name) {
             // What we wrote is what the side holds: nobody rewrites here.
             meta.written_to = None;
         }
@@ -243,7 +247,11 @@ fn clear_written(record: &mut Record, side: Side, members: &[&FieldSpec]) {
 
 fn store_shadow(record: &mut Record, side: Side, members: &[&FieldSpec], seen: &Fields) {
     for field in members {
-        set(&mut record.shadows[side].state, &field.name, value(seen, &field.name));
+        let seen = value(seen, &field.name);
+        let state = &mut record.shadows[side].state;
+        if value(state, &field.name) != seen {
+            set(state, &field.name, seen);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use model::record::{
     Ack, Conflict, Entry, Existence, Intent, IntentStatus, Observation, Override, Record, Release, Resolution, Version,
 };
 use model::spec::{Policy, TypeSpec};
-use model::{EventId, Fields, Side, Timestamp, Value, WriteKind};
+use model::{EventId, Fields, Shared, Side, Timestamp, Value, WriteKind};
 
 use crate::existence::{Return, fold_absence, fold_return, forget};
 use crate::field::{Context, fold_unit, set, value};
@@ -108,7 +108,7 @@ fn conclude(record: &mut Record, before: &Record, cx: &Context<'_>, fx: &mut Eff
         fx.version = Some(Version {
             version: record.head.version,
             delta: delta(&before.head.state, &record.head.state),
-            full: full.then(|| record.head.state.clone()),
+            full: full.then(|| Fields::clone(&record.head.state)),
             alive: record.head.alive,
             event_id: cx.event_id,
             decisions: fx.decisions.clone(),
@@ -264,7 +264,7 @@ fn acknowledge(record: &mut Record, ack: &Ack, fx: &mut Effects) {
             shadow.exists = Existence::Yes;
             shadow.complete = false;
             shadow.generation = intent.generation;
-            shadow.state = Fields::new();
+            shadow.state = Shared::default();
             shadow.line_ids = model::LineIds::new();
             apply_changes(&mut shadow.state, &intent.changes);
         }

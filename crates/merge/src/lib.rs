@@ -14,4 +14,4 @@ pub use fold::{Effects, FoldError, fold};
 pub use lines::key_lines;
 pub use owed::{Owed, owed};
 pub use policy::OSCILLATION_WINDOW;
-pub use schedule::settle_columns;
+pub use schedule::{held_until, settle_columns};

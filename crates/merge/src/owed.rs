@@ -39,6 +39,13 @@ pub fn owed(record: &Record, spec: &TypeSpec, side: Side) -> Owed {
     owed_to(record, spec, side, &|field| record.field_locked(field))
 }
 
+/// Whether [`owed`] is anything, without saying what.
+pub(crate) fn is_owed(record: &Record, spec: &TypeSpec, side: Side) -> bool {
+    let shadow = &record.shadows[side];
+    let same = record.head.alive && shadow.exists == Existence::Yes && record.head.state == shadow.state;
+    !same && owed(record, spec, side) != Owed::Nothing
+}
+
 pub(crate) fn owed_to(record: &Record, spec: &TypeSpec, side: Side, locked: &dyn Fn(&str) -> bool) -> Owed {
     if record.head.version == 0 || record.head.merged_into.is_some() {
         return Owed::Nothing;

@@ -9,6 +9,7 @@ mod ids;
 pub mod limits;
 pub mod record;
 mod remote;
+mod shared;
 pub mod spec;
 mod value;
 pub mod wire;
@@ -20,4 +21,5 @@ pub use ids::{
     AccountId, BadId, EventId, NativeId, PerSide, RecordRef, RecordType, Rid, Side, WriteId, record_key, write_id,
 };
 pub use remote::{Observed, ReadRequest, Remote, RemoteError, WriteKind, WriteOutcome, WriteRequest};
+pub use shared::Shared;
 pub use value::{Fields, Line, LineIds, Lines, Value};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EventId, Fields, LineIds, NativeId, PerSide, RecordRef, Rid, Side, Timestamp, Value, WriteId};
+use crate::{EventId, Fields, LineIds, NativeId, PerSide, RecordRef, Rid, Shared, Side, Timestamp, Value, WriteId};
 
 mod conflict;
 mod entry;
@@ -76,11 +76,11 @@ pub struct Head {
     /// Moves by exactly one with every change of state, existence or conflicts; 0 = provisional, not shown.
     pub version: u64,
     /// Canonical values of the synced fields; an empty field is absent.
-    pub state: Fields,
+    pub state: Shared<Fields>,
     /// False once the deletion is agreed.
     pub alive: bool,
     /// For each field, its cause.
-    pub meta: BTreeMap<String, FieldMeta>,
+    pub meta: Shared<BTreeMap<String, FieldMeta>>,
     /// Number of the last log entry folded.
     pub record_seq: u64,
     /// The stamp of the last claim; stamps strictly increase per record (over both sides).
@@ -165,7 +165,7 @@ pub struct Shadow {
     /// Existence there.
     pub exists: Existence,
     /// Known values; an empty field is absent.
-    pub state: Fields,
+    pub state: Shared<Fields>,
     /// False after a create that was not read back: defaults and computed fields are unknown.
     pub complete: bool,
     /// SuiteX row_version, or NetSuite's last-modified as seconds since 1970.
@@ -188,11 +188,11 @@ pub struct Shadow {
     pub dirty_seq: u64,
     /// Last sequence ever given out on this shadow.
     pub hint_seq: u64,
-    /// Since when it is dirty.
+    /// Since when it is dirty; on a clean side, since when the burst lasts that was folded as it came.
     pub dirty_since: Option<Timestamp>,
-    /// When the last doorbell rang.
+    /// When the last doorbell of the burst rang.
     pub last_hint_at: Option<Timestamp>,
-    /// Doorbells since it was last clean.
+    /// Doorbells of the burst.
     pub hints: u32,
     /// Do not wait for the coalescing window.
     pub urgent: bool,
@@ -227,9 +227,29 @@ impl Shadow {
         self.dirty_seq != 0
     }
 
+    /// Rings the bell for something heard: a burst that is over is not continued.
+    pub fn hear(&mut self, now: Timestamp, windows: &Windows, urgent: bool, must_read: bool) -> u64 {
+        if !self.dirty() && self.burst_ends(windows).is_some_and(|end| end <= now) {
+            self.end_burst();
+        }
+        self.ring(now, urgent, must_read)
+    }
+
+    /// The next bell begins a new burst. A dirty side keeps the one it is in.
+    pub fn end_burst(&mut self) {
+        if !self.dirty() {
+            (self.dirty_since, self.last_hint_at, self.hints) = (None, None, 0);
+        }
+    }
+
     /// When the merge step may take this side, were the record neither locked nor the side in flight.
     pub fn due_at(&self, windows: &Windows) -> Option<Timestamp> {
-        let since = self.dirty_since.filter(|_| self.dirty())?;
+        self.burst_ends(windows).filter(|_| self.dirty())
+    }
+
+    /// When what is being edited there has come to rest (semantics §2.3).
+    pub fn burst_ends(&self, windows: &Windows) -> Option<Timestamp> {
+        let since = self.dirty_since?;
         if self.urgent || self.hints >= windows.max_hints {
             return Some(since);
         }

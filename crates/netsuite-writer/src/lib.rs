@@ -26,8 +26,9 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let with_timeout =
         |account: &model::accounts::AccountSettings| NetsuiteConfig { timeout: config.timeout, ..account.into() };
     let netsuite: Vec<NetsuiteConfig> = parts.accounts.iter().map(|account| with_timeout(account)).collect();
+    let (handoff, handed) = store::handoff::handoff();
     let engine = Engine {
-        records: Arc::new(PgRecords::new(parts.pool.clone())),
+        records: Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff)),
         remotes: PerSide {
             suitex: Arc::new(Absent(Side::Suitex)),
             netsuite: Arc::new(NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?),
@@ -45,7 +46,7 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let due: Arc<dyn Duty> = Arc::new(Due(writing.clone()));
     let (worked, (), (), ()) = tokio::join!(
         parts.work(parts.core.topics.netsuite_writer(), writing, limits),
-        parts.relay(),
+        parts.relay_own(handed),
         chassis::duty::run(&parts, "writes that are due", waker.bell(), due),
         chassis::duty::run(&parts, "suspended accounts", Waker::silent().bell(), gate),
     );

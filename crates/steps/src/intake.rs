@@ -1,11 +1,14 @@
-//! Intake of `events.raw` (semantics §2.2): store, mark dirty, and nothing else. Values in a hint are evidence of when
-//! and what somebody edited; they are not what is merged.
+//! Intake of `events.raw` (semantics §2.2): store and mark dirty. Values in a hint are evidence of when and what somebody
+//! edited; they are not what is merged. But where SuiteX counts its changes and none is missing they stand for a read, and
+//! are folded in the same transaction.
 
 use merge::normal::normalise_changes;
 use model::{ChangeEvent, ErrorClass, Failure, Operation, Rid, Source};
-use store::records::{Hint, Intake};
+use store::records::{Hint, Intake, View};
 
 use crate::core::{Core, StepError};
+use crate::merging::Merged;
+use crate::straight::fold_straight;
 
 /// Brings an event into the form intake stores.
 ///
@@ -45,10 +48,17 @@ fn known(core: &Core<'_>) -> String {
     core.world.types.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// Stores a batch of hints in one transaction. After it returns the messages may be acknowledged, not before.
+/// Stores a batch of hints in one transaction, and folds what follows from them alone. After it returns the messages may be
+/// acknowledged, not before.
 ///
 /// # Errors
 /// The database; nothing is stored then.
-pub async fn intake(core: &Core<'_>, hints: &[Hint]) -> Result<Vec<Intake>, StepError> {
-    Ok(core.records.intake(hints, core.clock.now(), &core.settings.windows).await?)
+pub async fn intake(core: &Core<'_>, hints: &[&Hint]) -> Result<(Vec<Intake>, Merged), StepError> {
+    let mut done = Merged::default();
+    let mut plan = |views: &[View]| {
+        done = Merged::default(); // what an attempt before this one folded was not stored
+        fold_straight(core, views, &mut done)
+    };
+    let stored = core.records.take_in(hints, core.clock.now(), &core.settings.windows, &mut plan).await?;
+    Ok((stored, done))
 }

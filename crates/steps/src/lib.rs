@@ -11,6 +11,7 @@ mod recover;
 mod resolve;
 mod ring;
 mod settle;
+mod straight;
 mod write;
 mod writer;
 

@@ -220,6 +220,15 @@ impl<'a> Work<'a> {
     /// Folds an entry and puts what it causes into the patch. Answers the effects and the entry's event id.
     pub(crate) fn fold(&mut self, entry: Entry, now: Timestamp) -> Result<(Effects, EventId), merge::FoldError> {
         let event_id = self.core.ids.uuid();
+        self.fold_as(event_id, entry, now)
+    }
+
+    fn fold_as(
+        &mut self,
+        event_id: EventId,
+        entry: Entry,
+        now: Timestamp,
+    ) -> Result<(Effects, EventId), merge::FoldError> {
         let effects = fold(&mut self.record, self.spec, &entry, event_id, now)?;
         if effects.changed {
             self.patch.log.push(LogRow { event_id, record_seq: self.record.head.record_seq, entry, at: now });
@@ -234,11 +243,24 @@ impl<'a> Work<'a> {
 
     /// Folds an observation and settles the hints it answers.
     fn observe(&mut self, observation: Observation, cap: Cap, now: Timestamp, done: &mut Merged) {
+        let event_id = self.core.ids.uuid();
+        self.observe_as(event_id, observation, cap, now, done);
+    }
+
+    /// [`Work::observe`] under an id that is there already.
+    pub(crate) fn observe_as(
+        &mut self,
+        event_id: EventId,
+        observation: Observation,
+        cap: Cap,
+        now: Timestamp,
+        done: &mut Merged,
+    ) {
         let token_before = self.record.shadows[cap.side].token;
         let open_before: Vec<_> = self.record.conflicts.iter().map(|conflict| conflict.conflict_id).collect();
         self.causes.extend(&observation.causes);
         self.occurred_at = self.occurred_at.into_iter().chain(observation.occurred_at).min();
-        let Ok((effects, _)) = self.fold(Entry::Observation(observation), now) else { return };
+        let Ok((effects, _)) = self.fold_as(event_id, Entry::Observation(observation), now) else { return };
         let conflict = effects.conflict_touched && effects.version.as_ref().is_some_and(|v| v.delta.is_empty());
         for hint in of_side(self.view, cap.side, cap.dirty_seq) {
             let known =

@@ -62,6 +62,6 @@ fn doorbell(event: &MergedEvent) -> Outgoing {
         topic: MERGED,
         record_key: record_key(&event.account, &event.record_type, &event.rid.to_string()),
         payload: model::wire::encode_merged(event),
-        attributes: model::wire::merged_attributes(event),
+        attributes: model::wire::merged_attributes(event).into(),
     }
 }

@@ -201,7 +201,7 @@ fn error_message(
         topic: ERROR,
         record_key: record_key(&key.account, &key.record_type, &key.rid.to_string()),
         payload: model::wire::encode_merged(&event),
-        attributes,
+        attributes: attributes.into(),
     }
 }
 

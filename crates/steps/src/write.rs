@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use merge::{Owed, owed};
+use merge::{Owed, held_until, owed};
 use model::record::{Entry, Existence, Intent, IntentStatus, Record, Release};
 use model::spec::TypeSpec;
 use model::{
@@ -141,7 +141,8 @@ fn claim_all(
             done.passed += 1;
             continue;
         };
-        if !may_claim(&view.record, side, now) {
+        if !may_claim(core, &view.record, side, now) {
+            patches.extend(still_held(core, view, side, now));
             done.passed += 1;
             continue;
         }
@@ -167,6 +168,13 @@ fn claim_all(
     patches
 }
 
+/// A sweep found the record due, but a burst of changes goes on.
+fn still_held(core: &Core<'_>, view: &View, side: Side, now: Timestamp) -> Option<Patch> {
+    let end = held_until(&view.record, side, &core.settings.windows)?;
+    let due = view.record.shadows[side].retry_at.is_none_or(|at| at <= now);
+    (due && end > now).then(|| held_back(view, side, end))
+}
+
 /// The write is tried no earlier.
 fn held_back(view: &View, side: Side, until: Timestamp) -> Patch {
     let mut record = view.record.clone();
@@ -174,10 +182,13 @@ fn held_back(view: &View, side: Side, until: Timestamp) -> Patch {
     Patch::of(record)
 }
 
-fn may_claim(record: &Record, side: Side, now: Timestamp) -> bool {
+fn may_claim(core: &Core<'_>, record: &Record, side: Side, now: Timestamp) -> bool {
     let shadow = &record.shadows[side];
-    let backing_off = shadow.attempts > 0 && shadow.retry_at.is_some_and(|at| at > now);
-    shadow.inflight.is_none() && !shadow.dirty() && !record.locked() && !backing_off
+    let waits = match shadow.attempts {
+        0 => held_until(record, side, &core.settings.windows),
+        _ => shadow.retry_at,
+    };
+    shadow.inflight.is_none() && !shadow.dirty() && !record.locked() && waits.is_none_or(|at| at <= now)
 }
 
 enum Claimed {

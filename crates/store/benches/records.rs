@@ -197,7 +197,8 @@ fn fold(view: &View) -> Patch {
             ("target".to_owned(), "netsuite".to_owned()),
             ("account_id".to_owned(), "TSTDRV100001".to_owned()),
         ]
-        .into(),
+        .into_iter()
+        .collect(),
     });
     patch
 }

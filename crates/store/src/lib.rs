@@ -9,6 +9,7 @@ mod connect;
 mod error;
 pub mod errors;
 pub mod events;
+pub mod handoff;
 mod instant;
 mod json_text;
 pub mod listing;

@@ -11,6 +11,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row};
 
 use crate::StoreError;
+use crate::records::Outgoing;
 
 /// The channel on which inserting rings.
 pub const CHANNEL: &str = "concord_outbox";
@@ -50,50 +51,95 @@ pub async fn insert(conn: &mut PgConnection, rows: &[NewRow]) -> Result<Vec<i64>
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let topics: Vec<&str> = rows.iter().map(|r| r.topic.as_str()).collect();
-    let keys: Vec<Option<&str>> = rows.iter().map(|r| r.ordering_key.as_deref()).collect();
-    let payloads: Vec<&[u8]> = rows.iter().map(|r| r.payload.as_slice()).collect();
-    let attributes: Vec<Json<&BTreeMap<String, String>>> = rows.iter().map(|r| Json(&r.attributes)).collect();
+    let ids = insert_columns(
+        conn,
+        rows.iter().map(|r| r.topic.as_str()).collect(),
+        rows.iter().map(|r| r.ordering_key.as_deref()).collect(),
+        rows.iter().map(|r| r.payload.as_slice()).collect(),
+        rows.iter().map(|r| Json(&r.attributes)).collect(),
+        Duration::ZERO,
+    )
+    .await?;
+    sqlx::query("select pg_notify('concord_outbox', '')")
+        .execute(conn)
+        .await
+        .map_err(StoreError::database("ring the relay"))?;
+    Ok(ids)
+}
+
+/// Inserts messages of the core, in order; returns their ids. With `patience` a sweep leaves them that long to whoever
+/// committed them; without, the relay is rung.
+pub(crate) async fn insert_outgoing(
+    conn: &mut PgConnection,
+    rows: &[&Outgoing],
+    patience: Duration,
+) -> Result<Vec<i64>, StoreError> {
+    let ids = insert_columns(
+        conn,
+        rows.iter().map(|r| r.topic).collect(),
+        rows.iter().map(|r| Some(r.record_key.as_str())).collect(),
+        rows.iter().map(|r| &*r.payload).collect(),
+        rows.iter().map(|r| Json(&*r.attributes)).collect(),
+        patience,
+    )
+    .await?;
+    if patience.is_zero() {
+        sqlx::query("select pg_notify('concord_outbox', '')")
+            .execute(conn)
+            .await
+            .map_err(StoreError::database("ring the relay"))?;
+    }
+    Ok(ids)
+}
+
+async fn insert_columns(
+    conn: &mut PgConnection,
+    topics: Vec<&str>,
+    keys: Vec<Option<&str>>,
+    payloads: Vec<&[u8]>,
+    attributes: Vec<Json<&BTreeMap<String, String>>>,
+    patience: Duration,
+) -> Result<Vec<i64>, StoreError> {
+    let count = topics.len();
     let mut ids: Vec<i64> = sqlx::query_scalar(
-        "with inserted as (
-            insert into sync.outbox (topic, ordering_key, payload, attributes)
-            select topic, key, payload, attributes
-            from unnest($1::text[], $2::text[], $3::bytea[], $4::jsonb[]) with ordinality
-                as r (topic, key, payload, attributes, place)
-            order by place
-            returning id
-         ), rung as materialized (select pg_notify('concord_outbox', '') is null as silent)
-         select id from inserted, rung where not rung.silent",
+        "insert into sync.outbox (topic, ordering_key, payload, attributes, sweep_at)
+         select topic, key, payload, attributes, now() + $5
+         from unnest($1::text[], $2::text[], $3::bytea[], $4::jsonb[]) with ordinality
+             as r (topic, key, payload, attributes, place)
+         order by place
+         returning id",
     )
     .bind(topics)
     .bind(keys)
     .bind(payloads)
     .bind(attributes)
+    .bind(interval(patience))
     .fetch_all(conn)
     .await
     .map_err(StoreError::database("insert outbox rows"))?;
     ids.sort_unstable();
-    match ids.len() == rows.len() {
+    match ids.len() == count {
         true => Ok(ids),
-        false => Err(StoreError::RowCount {
-            what: "insert outbox rows",
-            expected: rows.len() as u64,
-            actual: ids.len() as u64,
-        }),
+        false => {
+            Err(StoreError::RowCount { what: "insert outbox rows", expected: count as u64, actual: ids.len() as u64 })
+        }
     }
 }
 
-/// Locks up to `limit` unpublished rows, lowest id first, that no other relay holds and that are at least `min_age` old.
-/// The locks live as long as the caller's transaction.
+fn interval(length: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(length.as_micros()).unwrap_or(i64::MAX) }
+}
+
+/// Locks up to `limit` unpublished rows, lowest id first, that are a sweep's to take, that no other relay holds and that
+/// are at least `min_age` old. The locks live as long as the caller's transaction.
 pub async fn claim(conn: &mut PgConnection, limit: i64, min_age: Duration) -> Result<Vec<Pending>, StoreError> {
-    let microseconds = i64::try_from(min_age.as_micros()).unwrap_or(i64::MAX);
     let rows = sqlx::query(
         "select id, topic, ordering_key, payload, attributes from sync.outbox
-         where published_at is null and ($2 = interval '0' or created_at <= now() - $2)
+         where published_at is null and sweep_at <= now() and ($2 = interval '0' or created_at <= now() - $2)
          order by id limit $1 for update skip locked",
     )
     .bind(limit)
-    .bind(PgInterval { months: 0, days: 0, microseconds })
+    .bind(interval(min_age))
     .fetch_all(conn)
     .await
     .map_err(StoreError::database("claim outbox rows"))?;
@@ -118,6 +164,16 @@ pub async fn remove_published(conn: &mut PgConnection, ids: &[i64]) -> Result<()
     finish(conn, WHAT, "delete from sync.outbox where id = any($1) and published_at is null", ids).await
 }
 
+/// Removes rows that whoever committed them has published; a sweep may have been faster with some.
+pub async fn remove_committed(pool: &PgPool, ids: &[i64]) -> Result<(), StoreError> {
+    sqlx::query("delete from sync.outbox where id = any($1) and published_at is null")
+        .bind(ids)
+        .execute(pool)
+        .await
+        .map(drop)
+        .map_err(StoreError::database("remove published outbox rows"))
+}
+
 /// Marks rows as done with that can never be published; they stay to be looked at until [`delete_refused`]. Every id
 /// must be there and unpublished.
 pub async fn mark_refused(conn: &mut PgConnection, ids: &[i64]) -> Result<(), StoreError> {
@@ -139,13 +195,12 @@ async fn finish(conn: &mut PgConnection, what: &'static str, sql: &'static str, 
 
 /// Deletes up to `limit` refused rows that were marked longer than `keep` ago; returns how many.
 pub async fn delete_refused(pool: &PgPool, keep: Duration, limit: i64) -> Result<u64, StoreError> {
-    let microseconds = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
     let done = sqlx::query(
         "delete from sync.outbox where id in (
             select id from sync.outbox where published_at < now() - $1 order by id limit $2 for update skip locked
          )",
     )
-    .bind(PgInterval { months: 0, days: 0, microseconds })
+    .bind(interval(keep))
     .bind(limit)
     .execute(pool)
     .await

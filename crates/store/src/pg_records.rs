@@ -15,12 +15,15 @@ mod load;
 mod pick;
 mod queries;
 mod save;
+mod save_folded;
 mod save_head;
 mod save_log;
+mod straight;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::record::Windows;
@@ -28,8 +31,9 @@ use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
 use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::StoreError;
+use crate::handoff::{Committed, Handoff, PATIENCE};
 use crate::records::{Hint, Intake, LogRow, Pick, Plan, Records, View};
-use intake::Attempt;
+use intake::{Attempt, Manner};
 
 /// The channel that rings when a transaction left work: the payload says for whom and when it falls due, in milliseconds
 /// since 1970 (`merge=1764126000000 netsuite=1764126002000`; words `merge`, `suitex`, `netsuite`). A hint, not a queue:
@@ -60,12 +64,31 @@ const BEGIN_READING: &str = planned!("begin isolation level repeatable read read
 #[derive(Debug, Clone)]
 pub struct PgRecords {
     pool: PgPool,
+    handoff: Option<Handoff>,
 }
 
 impl PgRecords {
     /// Over a pool of a migrated database, see [`crate::migrate`].
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, handoff: None }
+    }
+
+    /// Hands the messages that its transactions commit to this process' relay, so that no sweep is needed for them.
+    #[must_use]
+    pub fn handing_to(self, handoff: Handoff) -> Self {
+        Self { handoff: Some(handoff), ..self }
+    }
+
+    /// How long a sweep leaves this process its own messages.
+    fn patience(&self) -> Duration {
+        if self.handoff.is_some() { PATIENCE } else { Duration::ZERO }
+    }
+
+    /// After the commit, and only then.
+    fn hand_over(&self, committed: Vec<Committed>) {
+        if let Some(handoff) = &self.handoff {
+            handoff.give(committed);
+        }
     }
 
     /// The pool beneath.
@@ -82,12 +105,19 @@ impl PgRecords {
         hints: &[&Hint],
         now: Timestamp,
         windows: &Windows,
-    ) -> Result<Option<Vec<Intake>>, StoreError> {
+        manner: Manner,
+        plan: &mut Plan<'_>,
+    ) -> Result<Attempt, StoreError> {
         let mut tx = self.begin(BEGIN).await?;
-        match intake::store(&mut tx, hints, now, windows).await? {
-            Attempt::Done(answers) => commit(tx).await.map(|()| Some(answers)),
-            Attempt::Again => rollback(tx).await.map(|()| None),
+        let mut attempt = intake::store(&mut tx, hints, now, windows, manner, self.patience(), plan).await?;
+        match &mut attempt {
+            Attempt::Done(_, committed) => {
+                commit(tx).await?;
+                self.hand_over(std::mem::take(committed));
+            }
+            Attempt::Again | Attempt::Known | Attempt::Unfoldable => rollback(tx).await?,
         }
+        Ok(attempt)
     }
 }
 
@@ -101,18 +131,32 @@ async fn rollback(tx: Transaction<'_, Postgres>) -> Result<(), StoreError> {
 
 #[async_trait]
 impl Records for PgRecords {
-    async fn intake(&self, hints: &[Hint], now: Timestamp, windows: &Windows) -> Result<Vec<Intake>, StoreError> {
+    async fn take_in(
+        &self,
+        hints: &[&Hint],
+        now: Timestamp,
+        windows: &Windows,
+        plan: &mut Plan<'_>,
+    ) -> Result<Vec<Intake>, StoreError> {
         let mut seen = HashSet::with_capacity(hints.len());
         let first: Vec<bool> = hints.iter().map(|hint| seen.insert((&hint.account, hint.event_id))).collect();
-        let fresh: Vec<&Hint> = hints.iter().zip(&first).filter(|(_, first)| **first).map(|(hint, _)| hint).collect();
+        let fresh: Vec<&Hint> = hints.iter().zip(&first).filter(|(_, first)| **first).map(|(hint, _)| *hint).collect();
         if fresh.is_empty() {
+            plan(&[]);
             return Ok(Vec::new());
         }
+        let mut manner = Manner { ask: false, fold: true };
         for _ in 0..MAX_ATTEMPTS {
-            let Some(answers) = self.try_intake(&fresh, now, windows).await? else { continue };
-            let mut answers = answers.into_iter();
-            let answer = |first: &bool| if *first { answers.next() } else { Some(Intake::Known) };
-            return Ok(first.iter().filter_map(answer).collect());
+            match self.try_intake(&fresh, now, windows, manner, plan).await? {
+                Attempt::Done(answers, _) => {
+                    let mut answers = answers.into_iter();
+                    let answer = |first: &bool| if *first { answers.next() } else { Some(Intake::Known) };
+                    return Ok(first.iter().filter_map(answer).collect());
+                }
+                Attempt::Again => {}
+                Attempt::Known => manner.ask = true,
+                Attempt::Unfoldable => manner.fold = false,
+            }
         }
         Err(StoreError::Contended { what: "store hints", attempts: MAX_ATTEMPTS })
     }
@@ -127,8 +171,9 @@ impl Records for PgRecords {
         let (views, remembered) = load::load(&mut tx, heads, pending).await?;
         let patches = plan(&views);
         let changes = save::changes(&views, &remembered, &patches)?;
-        isolate::apply(&mut tx, &changes).await?;
+        let committed = isolate::apply(&mut tx, &changes, self.patience()).await?;
         commit(tx).await?;
+        self.hand_over(committed);
         Ok(views.len())
     }
 

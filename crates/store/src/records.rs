@@ -12,9 +12,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
-use model::record::{Conflict, Disposition, Entry, Intent, Override, Record, Version, Windows};
+use model::record::{Conflict, Disposition, Entry, Existence, Intent, Observation, Override, Record, Version, Windows};
 use model::{
-    AccountId, EventId, Fields, NativeId, Operation, RecordRef, RecordType, Rid, Side, Source, Timestamp, WriteId,
+    AccountId, EventId, Fields, LineIds, NativeId, Operation, RecordRef, RecordType, Rid, Shared, Side, Source,
+    Timestamp, WriteId,
 };
 
 use crate::StoreError;
@@ -97,6 +98,80 @@ pub struct Pending {
     pub received_at: Timestamp,
 }
 
+impl Pending {
+    /// A hint as it stands in the log once it was stored at `now`.
+    pub fn of(hint: &Hint, seq: u64, now: Timestamp) -> Self {
+        Self {
+            event_id: hint.event_id,
+            side: hint.side,
+            native_id: hint.native_id.clone(),
+            seq,
+            operation: hint.operation,
+            source: hint.source,
+            changes: hint.changes.clone(),
+            remote_version: hint.remote_version,
+            write_id: hint.write_id,
+            occurred_at: stored(hint.occurred_at),
+            received_at: stored(now),
+        }
+    }
+
+    /// What this hint alone tells of its side, as the fold takes it. A log entry that is just this is not stored a second
+    /// time: it has its hint's id, and the hint's row is the entry.
+    pub fn observation(&self) -> Observation {
+        Observation {
+            side: self.side,
+            exists: true,
+            fields: self.changes.clone(),
+            complete: false,
+            token: self.remote_version,
+            stamp: None,
+            landed: Vec::new(),
+            native_id: None,
+            line_ids: LineIds::new(),
+            edited: self.changes.keys().map(|name| (name.clone(), self.occurred_at)).collect(),
+            causes: vec![self.event_id],
+            occurred_at: Some(self.occurred_at),
+        }
+    }
+}
+
+impl Pending {
+    /// The observation is [`Pending::observation`].
+    pub fn says(&self, seen: &Observation) -> bool {
+        let Observation { side, exists, fields, complete, token, stamp, landed, native_id, line_ids, edited, .. } =
+            seen;
+        let told = (*side, *exists, *complete, *token, *stamp) == (self.side, true, false, self.remote_version, None);
+        let nothing_else = landed.is_empty() && native_id.is_none() && line_ids.is_empty();
+        let times = edited.len() == self.changes.len()
+            && edited.iter().all(|(name, at)| *at == self.occurred_at && self.changes.contains_key(name));
+        told && nothing_else
+            && times
+            && *fields == self.changes
+            && seen.causes == [self.event_id]
+            && seen.occurred_at == Some(self.occurred_at)
+    }
+}
+
+/// A moment as the log keeps it: to the microsecond.
+pub(crate) fn stored(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
+
+/// Whether a record's next hints may be folded by the transaction that stores them: all before them are settled, nobody
+/// works on the record, nothing of it waits for an answer. `record` is as it stood before they rang.
+pub fn at_rest(record: &Record) -> bool {
+    let (head, shadows) = (&record.head, &record.shadows);
+    let nothing_open = record.unresolved.is_empty() && record.conflicts.is_empty() && record.locks.is_empty();
+    let clean = [&shadows.suitex, &shadows.netsuite].into_iter().all(|side| !side.dirty() && side.inflight.is_none());
+    nothing_open
+        && clean
+        && head.version > 0
+        && head.merged_into.is_none()
+        && head.lease.is_none()
+        && shadows.suitex.exists == Existence::Yes
+}
+
 /// What a plan wants stored of one record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Patch {
@@ -160,7 +235,7 @@ pub struct Outgoing {
     /// The payload.
     pub payload: bytes::Bytes,
     /// The attributes.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: Shared<BTreeMap<String, String>>,
 }
 
 /// One remote write, for `event_audit_log`.
@@ -247,7 +322,22 @@ pub type Plan<'a> = dyn FnMut(&[View]) -> Vec<Patch> + Send + 'a;
 pub trait Records: Send + Sync {
     /// Stores hints and marks their sides dirty, in one transaction. One answer per hint, in order. Hints for ids no
     /// link knows make a provisional record (version 0). The same id twice in a batch is `Known` the second time.
-    async fn intake(&self, hints: &[Hint], now: Timestamp, windows: &Windows) -> Result<Vec<Intake>, StoreError>;
+    ///
+    /// The plan is given the records whose hints may be folded at once, as they stand after the bell, with these hints as
+    /// the pending ones: those [`at_rest`] that only counted deltas rang ([`Hint::must_read`]). What it leaves out stays
+    /// dirty. It may be called again for another attempt; what it answered last is what was stored.
+    async fn take_in(
+        &self,
+        hints: &[&Hint],
+        now: Timestamp,
+        windows: &Windows,
+        plan: &mut Plan<'_>,
+    ) -> Result<Vec<Intake>, StoreError>;
+
+    /// [`Records::take_in`] that folds nothing.
+    async fn intake(&self, hints: &[Hint], now: Timestamp, windows: &Windows) -> Result<Vec<Intake>, StoreError> {
+        self.take_in(&hints.iter().collect::<Vec<_>>(), now, windows, &mut |_| Vec::new()).await
+    }
 
     /// Locks, loads, plans, stores. Answers the number of records given to the plan. `pending`: load unsettled hints.
     async fn transact(&self, pick: &Pick, pending: bool, plan: &mut Plan<'_>) -> Result<usize, StoreError>;

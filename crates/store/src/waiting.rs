@@ -33,14 +33,17 @@ pub async fn waiting(
     let ids: Vec<&str> = accounts.iter().map(AccountId::as_str).collect();
     let rows = sqlx::query(
         "with dirty as (
-            select account_id, sx_hints + ns_hints as hints, least(sx_dirty_since, ns_dirty_since) as since
+            select account_id, case when sx_dirty_seq > 0 then sx_hints else 0 end + ns_hints as hints,
+                   least(case when sx_dirty_seq > 0 then sx_dirty_since end, ns_dirty_since) as since
               from sync.record_head where account_id = any($1) and merge_at is not null
             union all
-            select account_id, sx_hints + ns_hints, least(sx_dirty_since, ns_dirty_since)
+            select account_id, case when sx_dirty_seq > 0 then sx_hints else 0 end + ns_hints,
+                   least(case when sx_dirty_seq > 0 then sx_dirty_since end, ns_dirty_since)
               from sync.record_head where account_id = any($1) and merge_at is null and not locked
                and (sx_act_at is not null or ns_act_at is not null) and (sx_dirty_seq > 0 or ns_dirty_seq > 0)
             union all
-            select h.account_id, h.sx_hints + h.ns_hints, least(h.sx_dirty_since, h.ns_dirty_since)
+            select h.account_id, case when h.sx_dirty_seq > 0 then h.sx_hints else 0 end + h.ns_hints,
+                   least(case when h.sx_dirty_seq > 0 then h.sx_dirty_since end, h.ns_dirty_since)
               from (select distinct account_id, record_type, rid from sync.record_lock
                      where account_id = any($1) and released_at is null) l
               join sync.record_head h using (account_id, record_type, rid)

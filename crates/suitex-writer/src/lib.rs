@@ -23,8 +23,9 @@ use handler::{Due, Writing};
 /// Settings of an account that cannot be used, or a subscription that cannot be opened.
 pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let accounts: Vec<AccountId> = parts.accounts.iter().map(|account| account.id.clone()).collect();
+    let (handoff, handed) = store::handoff::handoff();
     let engine = Engine {
-        records: Arc::new(PgRecords::new(parts.pool.clone())),
+        records: Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff)),
         remotes: PerSide {
             suitex: Arc::new(SuitexRemote::open(
                 parts.accounts.iter().map(AsRef::as_ref),
@@ -46,7 +47,7 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let due: Arc<dyn Duty> = Arc::new(Due(writing.clone()));
     let (worked, (), (), ()) = tokio::join!(
         parts.work(parts.core.topics.suitex_writer(), writing, limits),
-        parts.relay(),
+        parts.relay_own(handed),
         chassis::duty::run(&parts, "writes that are due", waker.bell(), due),
         chassis::duty::run(&parts, "suspended accounts", Waker::silent().bell(), gate),
     );

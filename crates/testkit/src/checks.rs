@@ -83,7 +83,7 @@ fn agreed(book: &Book, stage: &Stage, record: &Record, breaches: &mut Vec<String
         }
         let Some(row) = row else { continue };
         match canonical(book, spec, record, side, &row.fields) {
-            Ok(held) if held == record.head.state => {}
+            Ok(held) if record.head.state == held => {}
             Ok(held) => {
                 breaches.push(format!("I1: {key} is {:?}, but {side} holds {held:?}", record.head.state));
             }

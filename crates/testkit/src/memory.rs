@@ -4,14 +4,14 @@
 //! constraints would check it, and more strictly where the invariants allow it (I6, I7, I8): a breach is kept in
 //! [`Book::breaches`] for the checks at the end of a run, or refused where nothing sensible could be stored.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use model::record::Windows;
 use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
 use store::StoreError;
-use store::records::{Hint, Intake, LogRow, MAX_PENDING, Pick, Plan, Records, View};
+use store::records::{Hint, Intake, LogRow, MAX_PENDING, Pick, Plan, Records, View, at_rest};
 
 mod book;
 mod constraints;
@@ -54,11 +54,35 @@ fn view(kept: &Kept, with_pending: bool) -> View {
     View { record: kept.record.clone(), pending: if with_pending { pending(kept) } else { Vec::new() } }
 }
 
+/// Every hint is settled and nobody works on the record.
+fn rests(kept: &Kept) -> bool {
+    kept.pending.is_empty() && at_rest(&kept.record)
+}
+
 #[async_trait]
 impl Records for MemRecords {
-    async fn intake(&self, hints: &[Hint], now: Timestamp, windows: &Windows) -> Result<Vec<Intake>, StoreError> {
+    async fn take_in(
+        &self,
+        hints: &[&Hint],
+        now: Timestamp,
+        windows: &Windows,
+        plan: &mut Plan<'_>,
+    ) -> Result<Vec<Intake>, StoreError> {
         let mut book = self.book();
-        Ok(hints.iter().map(|hint| book.take_in(hint, now, windows)).collect())
+        let rested: HashSet<RecordRef> =
+            book.records.values().filter(|k| rests(k)).map(|k| k.record.key.clone()).collect();
+        let answers: Vec<Intake> = hints.iter().map(|hint| book.take_in(hint, now, windows)).collect();
+        let mut rung: BTreeMap<&RecordRef, bool> = BTreeMap::new();
+        for (hint, answer) in hints.iter().zip(&answers) {
+            if let Intake::Stored(key) = answer {
+                *rung.entry(key).or_insert_with(|| rested.contains(key)) &= !hint.must_read();
+            }
+        }
+        let straight = rung.iter().filter(|(_, straight)| **straight);
+        let views: Vec<View> = straight.map(|(key, _)| view(&book.records[*key], true)).collect();
+        let patches = plan(&views);
+        book.store(&views, patches)?;
+        Ok(answers)
     }
 
     async fn transact(&self, pick: &Pick, pending: bool, plan: &mut Plan<'_>) -> Result<usize, StoreError> {

@@ -37,9 +37,15 @@ pub struct Paced<R>(pub R);
 
 #[async_trait]
 impl<R: Records> Records for Paced<R> {
-    async fn intake(&self, hints: &[Hint], now: Timestamp, windows: &Windows) -> Result<Vec<Intake>, StoreError> {
+    async fn take_in(
+        &self,
+        hints: &[&Hint],
+        now: Timestamp,
+        windows: &Windows,
+        plan: &mut Plan<'_>,
+    ) -> Result<Vec<Intake>, StoreError> {
         pause().await;
-        let done = self.0.intake(hints, now, windows).await;
+        let done = self.0.take_in(hints, now, windows, plan).await;
         pause().await;
         done
     }

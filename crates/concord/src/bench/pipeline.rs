@@ -173,9 +173,11 @@ impl Run {
     async fn check(&self, begun: Timestamp, published: u64) -> Result<Checked> {
         let (hints, applied, folds, errors): (i64, i64, i64, i64) = sqlx::query_as(
             "select (select count(*) from sync.event_log where account_id = $1 and received_at >= $2 and kind = 'hint'),
-                    (select count(*) from sync.event_log e join sync.event_outcome o using (account_id, event_id)
-                      where e.account_id = $1 and e.received_at >= $2 and e.kind = 'hint' and o.disposition = 'applied'),
-                    (select count(*) from sync.event_log where account_id = $1 and received_at >= $2 and kind = 'observation'),
+                    (select count(*) from sync.events
+                      where account_id = $1 and received_at >= $2 and kind = 'hint' and disposition = 'applied'),
+                    (select count(*) from sync.event_log
+                      where account_id = $1 and received_at >= $2 and kind in ('hint', 'observation')
+                        and record_seq is not null),
                     (select count(*) from sync.sync_error_queue)
                   + (select count(*) from sync.record_head where account_id = $1 and (locked or not alive))",
         )
@@ -224,7 +226,8 @@ fn counter(text: &str, name: &str) -> u64 {
 
 async fn count(pool: &PgPool, account: &AccountId, (start, end): (Timestamp, Timestamp)) -> Result<Counts> {
     let (hints, folds): (i64, i64) = sqlx::query_as(
-        "select count(*) filter (where kind = 'hint'), count(*) filter (where kind = 'observation')
+        "select count(*) filter (where kind = 'hint'),
+                count(*) filter (where kind in ('hint', 'observation') and record_seq is not null)
          from sync.event_log where account_id = $1 and received_at >= $2 and received_at < $3",
     )
     .bind(account.as_str())

@@ -54,8 +54,8 @@ async fn batch(engine: &Engine, feed: &Feed, records: std::ops::Range<u32>) -> R
             Ok(steps::to_hint(&core, &created)?)
         })
         .collect::<Result<Vec<_>>>()?;
-    let made: Vec<RecordRef> = steps::intake(&core, &hints)
-        .await?
+    let (stored, _) = steps::intake(&core, &hints.iter().collect::<Vec<_>>()).await?;
+    let made: Vec<RecordRef> = stored
         .into_iter()
         .filter_map(|outcome| match outcome {
             Intake::Stored(record) => Some(record),
@@ -200,20 +200,16 @@ mod tests {
             let events: Vec<ChangeEvent> =
                 (0..RECORDS).map(|record| feed.event(record, version, core.ids, core.clock).unwrap()).collect();
             let hints: Vec<_> = events.iter().map(|event| steps::to_hint(&core, event).unwrap()).collect();
-            let stored = steps::intake(&core, &hints).await.unwrap();
-            let records = stored.into_iter().map(|outcome| match outcome {
-                Intake::Stored(record) => record,
-                Intake::Known => panic!("the event is new"),
-            });
-            let merged = steps::merge_step(&core, &Pick::These(records.collect())).await.unwrap();
+            let (_, merged) = steps::intake(&core, &hints.iter().collect::<Vec<_>>()).await.unwrap();
             let all = RECORDS as usize;
             assert_eq!((merged.records, merged.fast, merged.applied, merged.unreadable), (all, all, all, 0));
         }
-        let applied: i64 = sqlx::query_scalar("select count(*) from sync.event_outcome where disposition = $1")
-            .bind(Disposition::Applied(1).as_str())
-            .fetch_one(&pool)
-            .await
-            .unwrap();
+        let applied: i64 =
+            sqlx::query_scalar("select count(*) from sync.events where kind = 'hint' and disposition = $1")
+                .bind(Disposition::Applied(1).as_str())
+                .fetch_one(&pool)
+                .await
+                .unwrap();
         assert_eq!(applied, i64::from(RECORDS) * 3, "the create and two changes of each");
     }
 }

@@ -77,7 +77,7 @@ pub(crate) fn see(record: &mut Record, spec: &TypeSpec, observation: &Observatio
 /// What a side holds once what it is owed has been written to it, with every lock taken away: the canonical state.
 #[allow(dead_code)] // the laws use it
 pub(crate) fn written(record: &Record, spec: &TypeSpec, side: Side) -> Option<Fields> {
-    let mut state = record.shadows[side].state.clone();
+    let mut state = Fields::clone(&record.shadows[side].state);
     match owed(record, spec, side) {
         Owed::Nothing => (record.shadows[side].exists == Existence::Yes).then_some(state),
         Owed::Create { changes } => Some(tidy(changes)),

@@ -135,9 +135,9 @@ pub(super) fn answer(record: &mut Record, side: Side) {
 /// An observation of these values as log entry `n`, and what folding it leaves: the record as it is on that side.
 pub(super) fn observe(patch: &mut Patch, n: u128, side: Side, values: Fields, second: i64) {
     let record = &mut patch.record;
-    record.head.state = values.clone();
+    record.head.state = values.clone().into();
     record.head.alive = true;
-    record.shadows[side].state = values.clone();
+    record.shadows[side].state = values.clone().into();
     record.shadows[side].exists = model::record::Existence::Yes;
     record.head.version += 1;
     let seen = Observation {

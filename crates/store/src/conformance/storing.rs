@@ -35,7 +35,7 @@ fn every_kind() -> Fields {
 fn full_shadow(native_id: &str) -> Shadow {
     Shadow {
         exists: Existence::Deleted,
-        state: fields(&[("email", "other@b.example")]),
+        state: fields(&[("email", "other@b.example")]).into(),
         complete: true,
         token: Some(-4),
         stamp: 3,
@@ -67,9 +67,9 @@ fn fill(record: &mut Record) {
         rewrites: 2,
         rewriting_since: Some(at(1)),
     };
-    record.head.state = every_kind();
+    record.head.state = every_kind().into();
     record.head.alive = true;
-    record.head.meta =
+    *record.head.meta =
         [("text".to_owned(), meta.clone()), ("flag".to_owned(), FieldMeta { side: None, ..meta })].into();
     record.head.lease_token = 12;
     record.head.lease = Some(Lease { owner: "merge-service/0".to_owned(), until: at(90) });
@@ -101,7 +101,7 @@ pub async fn what_a_plan_returns_is_stored_exactly(records: Arc<dyn Records>) {
             topic: "events.merged",
             record_key: patch.record.key.to_string(),
             payload: bytes::Bytes::from_static(&[0, 1, 255]),
-            attributes: BTreeMap::from([("target".to_owned(), "suitex".to_owned())]),
+            attributes: BTreeMap::from([("target".to_owned(), "suitex".to_owned())]).into(),
         });
         patch.audit.push(AuditRow {
             write_id: id(70),
@@ -121,12 +121,12 @@ pub async fn what_a_plan_returns_is_stored_exactly(records: Arc<dyn Records>) {
     assert!(seen.pending.is_empty(), "the hint was settled");
     // And once more, so that rows that exist are changed as exactly as new ones.
     change(&records, &record, |_, patch| {
-        patch.record.head.state = fields(&[("email", "new@b.example")]);
+        patch.record.head.state = fields(&[("email", "new@b.example")]).into();
         patch.record.head.meta.clear();
         patch.record.head.natural_key = None;
         patch.record.head.lease = None;
         let stays = patch.record.shadows.suitex.native_id.clone();
-        patch.record.shadows.suitex.state = fields(&[("email", "new@b.example"), ("phone", "1")]);
+        patch.record.shadows.suitex.state = fields(&[("email", "new@b.example"), ("phone", "1")]).into();
         patch.record.shadows.suitex.line_ids.clear();
         patch.record.shadows.netsuite =
             Shadow { hint_seq: 5, epoch: 9, native_id: Some(native("7")), ..Shadow::default() };
@@ -179,15 +179,15 @@ pub async fn states_of_every_shape_come_back(records: Arc<dyn Records>) {
     for (n, canonical) in shapes.iter().enumerate() {
         for (m, suitex) in shapes.iter().enumerate() {
             change(&records, &record, |_, patch| {
-                patch.record.head.state = canonical.clone();
-                patch.record.shadows.suitex.state = suitex.clone();
-                patch.record.shadows.netsuite.state = canonical.clone();
+                patch.record.head.state = canonical.clone().into();
+                patch.record.shadows.suitex.state = suitex.clone().into();
+                patch.record.shadows.netsuite.state = canonical.clone().into();
             })
             .await;
             let seen = view(&records, &record).await.record;
-            assert_eq!(&seen.head.state, canonical, "shapes {n}, {m}");
-            assert_eq!(&seen.shadows.suitex.state, suitex, "shapes {n}, {m}");
-            assert_eq!(&seen.shadows.netsuite.state, canonical, "shapes {n}, {m}");
+            assert_eq!(&*seen.head.state, canonical, "shapes {n}, {m}");
+            assert_eq!(&*seen.shadows.suitex.state, suitex, "shapes {n}, {m}");
+            assert_eq!(&*seen.shadows.netsuite.state, canonical, "shapes {n}, {m}");
         }
     }
 }

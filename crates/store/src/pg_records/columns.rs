@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 
 use crate::StoreError;
 use crate::cells::{Cells, read_key, read_native_id};
+use crate::records::at_rest;
 
 /// Columns of a side, each behind `sx_` or `ns_`, with their types; read by [`read_side`] and written in this order.
 pub(super) const SIDE_COLUMNS: [(&str, &str); 20] = [
@@ -67,8 +68,22 @@ pub(super) struct HeadRow {
     pub(super) settled_seq: PerSide<u64>,
 }
 
-/// Reads [`head_columns`].
-pub(super) fn read_head(row: &PgRow) -> Result<HeadRow, StoreError> {
+impl HeadRow {
+    /// A record of which nothing else is known.
+    pub(super) fn of(record: Record) -> Self {
+        let settled_seq = PerSide::default();
+        Self { record, has_unresolved: false, has_conflicts: false, has_locks: false, settled_seq }
+    }
+
+    /// [`at_rest`], by what stands on the head.
+    pub(super) fn at_rest(&self) -> bool {
+        let settled = Side::BOTH.into_iter().all(|side| self.settled_seq[side] == self.record.shadows[side].hint_seq);
+        settled && !self.has_unresolved && !self.has_conflicts && !self.has_locks && at_rest(&self.record)
+    }
+}
+
+/// Reads [`head_columns`]; answers also the cells behind them.
+pub(super) fn read_head(row: &PgRow) -> Result<(HeadRow, Cells<'_>), StoreError> {
     let mut cells = Cells::of(row);
     let key = read_key(&mut cells)?;
     let head = Head {
@@ -88,7 +103,7 @@ pub(super) fn read_head(row: &PgRow) -> Result<HeadRow, StoreError> {
     for side in Side::BOTH {
         (record.shadows[side], settled_seq[side]) = read_side(&mut cells)?;
     }
-    Ok(HeadRow { record, has_unresolved, has_conflicts, has_locks, settled_seq })
+    Ok((HeadRow { record, has_unresolved, has_conflicts, has_locks, settled_seq }, cells))
 }
 
 fn read_lease(cells: &mut Cells<'_>) -> Result<Option<Lease>, StoreError> {

@@ -73,7 +73,7 @@ impl<'a> Due<'a> {
     fn of(record: &'a RecordRef, bell: &'a Bell, windows: &Windows) -> Self {
         let mut ready_at = model::PerSide::default();
         for side in Side::BOTH {
-            let shadow = &bell.shadows[side];
+            let shadow = &bell.head.record.shadows[side];
             ready_at[side] = match (bell.rung[side], bell.locked || shadow.inflight.is_some()) {
                 (true, false) => shadow.due_at(windows),
                 (true, true) => None,
@@ -90,7 +90,7 @@ async fn insert_heads(conn: &mut PgConnection, new: &[&Due<'_>]) -> Result<(), S
     if new.is_empty() {
         return Ok(());
     }
-    let native_id = |due: &&Due<'_>, side: Side| due.bell.shadows[side].native_id.clone().map(String::from);
+    let native_id = |due: &&Due<'_>, side: Side| due.bell.head.record.shadows[side].native_id.clone().map(String::from);
     let inserted = sqlx::query(
         "insert into sync.record_head (account_id, record_type, rid, sx_native_id, ns_native_id)
          select * from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::text[])",
@@ -120,12 +120,16 @@ async fn update_side(
         .bind(rung.iter().map(|due| due.record.account.as_str()).collect::<Vec<_>>())
         .bind(rung.iter().map(|due| due.record.record_type.as_str()).collect::<Vec<_>>())
         .bind(rung.iter().map(|due| due.record.rid.0).collect::<Vec<_>>())
-        .bind(rung.iter().map(|due| signed(due.bell.shadows[side].hint_seq)).collect::<Vec<_>>())
-        .bind(rung.iter().map(|due| maybe(due.bell.shadows[side].dirty_since)).collect::<Vec<Option<Instant>>>())
-        .bind(rung.iter().map(|due| maybe(due.bell.shadows[side].last_hint_at)).collect::<Vec<_>>())
-        .bind(rung.iter().map(|due| due.bell.shadows[side].hints.cast_signed()).collect::<Vec<_>>())
-        .bind(rung.iter().map(|due| due.bell.shadows[side].urgent).collect::<Vec<_>>())
-        .bind(rung.iter().map(|due| due.bell.shadows[side].must_read).collect::<Vec<_>>())
+        .bind(rung.iter().map(|due| signed(due.bell.head.record.shadows[side].hint_seq)).collect::<Vec<_>>())
+        .bind(
+            rung.iter()
+                .map(|due| maybe(due.bell.head.record.shadows[side].dirty_since))
+                .collect::<Vec<Option<Instant>>>(),
+        )
+        .bind(rung.iter().map(|due| maybe(due.bell.head.record.shadows[side].last_hint_at)).collect::<Vec<_>>())
+        .bind(rung.iter().map(|due| due.bell.head.record.shadows[side].hints.cast_signed()).collect::<Vec<_>>())
+        .bind(rung.iter().map(|due| due.bell.head.record.shadows[side].urgent).collect::<Vec<_>>())
+        .bind(rung.iter().map(|due| due.bell.head.record.shadows[side].must_read).collect::<Vec<_>>())
         .bind(rung.iter().map(|due| maybe(due.ready_at[side])).collect::<Vec<_>>())
         .bind(rung.iter().map(|due| maybe(due.merge_at)).collect::<Vec<_>>())
         .fetch_one(conn)

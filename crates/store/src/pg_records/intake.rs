@@ -1,45 +1,65 @@
-//! Hints on their way in (semantics §2.2): three statements a batch, five when it brings unknown ids.
+//! Hints on their way in (semantics §2.2): three statements a batch, five when it brings unknown ids; and what follows
+//! from counted deltas alone is folded in the same transaction.
 //!
 //! Order of locks, here and in every transaction of the core: heads (sorted), links (sorted), the rest. So nobody who
 //! holds a link waits for a head.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::LazyLock;
+use std::time::Duration;
 
-use model::record::{Shadow, Windows};
-use model::{AccountId, NativeId, PerSide, RecordRef, RecordType, Rid, Side, Timestamp};
+use model::record::{Record, Windows};
+use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::columns::{HeadRow, head_columns, read_head};
 use super::doorbell;
 use super::load::{place, signed};
+use super::straight::{self, Folded};
 use crate::StoreError;
-use crate::cells::{Cells, read_key};
+use crate::handoff::Committed;
 use crate::instant::Instant;
 use crate::json_text::{self, JsonText};
-use crate::records::{Hint, Intake};
+use crate::records::{Hint, Intake, Plan};
 
 /// A side's id, as links know it.
 type NativeKey<'a> = (&'a AccountId, &'a RecordType, Side, &'a NativeId);
 
+/// How an attempt is made. The first one hopes for the usual: no event came twice, and everything can be stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// Ask first which events are known.
+    pub(super) ask: bool,
+    /// Fold what follows from deltas alone.
+    pub(super) fold: bool,
+}
+
 /// How an attempt ended.
 pub(super) enum Attempt {
-    /// The answers, in the order of the hints.
-    Done(Vec<Intake>),
+    /// The answers, in the order of the hints; and the messages that leave.
+    Done(Vec<Intake>, Vec<Committed>),
     /// A record turned out to be another one while we waited for its lock, or somebody else linked an unknown id first:
     /// nothing may be kept, begin again.
     Again,
+    /// Events of the batch were known: nothing may be kept, ask first.
+    Known,
+    /// What was folded cannot be stored: nothing may be kept. The merge step knows how to set a record aside.
+    Unfoldable,
 }
 
 /// A record that hints of the batch may ring.
 pub(super) struct Bell {
+    /// Everything but the body and what lies behind the flags. Of a new record: its native id.
+    pub(super) head: HeadRow,
     /// A lock on the whole record is in force.
     pub(super) locked: bool,
     /// Made by this batch.
     pub(super) new: bool,
-    /// Only the doorbell's columns (and a new record's native id) are filled.
-    pub(super) shadows: PerSide<Shadow>,
     /// Sides that were rung.
-    pub(super) rung: PerSide<bool>,
+    pub(super) rung: model::PerSide<bool>,
+    /// What rang may be folded at once: see [`crate::records::Records::take_in`].
+    pub(super) straight: bool,
 }
 
 /// Stores a batch within the caller's transaction. No event id may be in it twice.
@@ -48,59 +68,74 @@ pub(super) async fn store(
     hints: &[&Hint],
     now: Timestamp,
     windows: &Windows,
+    manner: Manner,
+    patience: Duration,
+    plan: &mut Plan<'_>,
 ) -> Result<Attempt, StoreError> {
-    let first: BTreeMap<NativeKey<'_>, Rid> = hints.iter().rev().map(|h| (native_key(h), h.new_rid)).collect();
-    let keys: Vec<NativeKey<'_>> = first.keys().copied().collect();
     let mut bells = BTreeMap::new();
-    let Some(linked) = lock_linked(conn, &keys, &mut bells).await? else { return Ok(Attempt::Again) };
-    let unknown: Vec<(NativeKey<'_>, Rid)> =
-        first.iter().filter(|(key, _)| !linked.contains_key(*key)).map(|(key, rid)| (*key, *rid)).collect();
-    if !insert_links(conn, &unknown).await? {
-        return Ok(Attempt::Again);
+    let Some(linked) = link(conn, hints, &mut bells).await? else { return Ok(Attempt::Again) };
+    let known = if manner.ask { known_events(conn, hints).await? } else { HashSet::new() };
+    let fresh = |hint: &&&Hint| !known.contains(&(hint.account.as_str().to_owned(), hint.event_id));
+    let mut rows = Vec::with_capacity(hints.len());
+    for hint in hints.iter().filter(fresh) {
+        let record = linked[&native_key(hint)].clone();
+        let bell = bells.get_mut(&record).expect("the record of every hint was locked or made above");
+        rows.push(Row::ring(hint, record, bell, now, windows));
     }
-    for (key, rid) in &unknown {
-        bells.insert(record(key, *rid), Bell::of_new(key));
-    }
-    let rows: Vec<Row<'_>> = number(
-        hints,
-        |hint| {
-            let key = native_key(hint);
-            record(&key, linked.get(&key).or(first.get(&key)).copied().unwrap_or(hint.new_rid))
-        },
-        &bells,
-    );
-    let stored = insert_hints(conn, &rows, now).await?;
-    let mut answers = Vec::with_capacity(rows.len());
-    for row in rows {
-        let hint = row.hint;
-        if !stored.contains(&(hint.account.as_str().to_owned(), hint.event_id)) {
-            answers.push(Intake::Known);
-            continue;
-        }
-        let bell = bells.get_mut(&row.record).expect("the record of every hint was locked or made above");
-        // The numbers of hints that were known are left out and never given again.
-        bell.shadows[hint.side].hint_seq = row.seq - 1;
-        bell.shadows[hint.side].ring(now, hint.urgent, row.mended || hint.must_read());
-        bell.rung[hint.side] = true;
-        answers.push(Intake::Stored(row.record));
+    let folded = straight::fold(conn, &mut bells, &rows, manner.fold, now, plan).await?;
+    if insert_hints(conn, &rows, &folded, now).await? != rows.len() as u64 {
+        return Ok(Attempt::Known);
     }
     doorbell::save(conn, &bells, windows).await?;
-    Ok(Attempt::Done(answers))
+    let committed = match folded.save(conn, patience).await {
+        Err(refusal) if refusal.is_about_content() => {
+            tracing::warn!(
+                reason = refusal.content_reason(),
+                "a batch is not folded as it comes: something in it cannot be stored"
+            );
+            return Ok(Attempt::Unfoldable);
+        }
+        saved => saved?,
+    };
+    let mut stored = rows.into_iter();
+    let answer = |hint: &&Hint| match fresh(&hint) {
+        true => Intake::Stored(stored.next().expect("a row was made of every fresh hint").record),
+        false => Intake::Known,
+    };
+    Ok(Attempt::Done(hints.iter().map(answer).collect(), committed))
+}
+
+/// Locks the records the hints speak of, and makes those nobody knows. `None`: begin again.
+async fn link<'a>(
+    conn: &mut PgConnection,
+    hints: &[&'a Hint],
+    bells: &mut BTreeMap<RecordRef, Bell>,
+) -> Result<Option<HashMap<NativeKey<'a>, RecordRef>>, StoreError> {
+    let first: BTreeMap<NativeKey<'_>, Rid> = hints.iter().rev().map(|h| (native_key(h), h.new_rid)).collect();
+    let keys: Vec<NativeKey<'_>> = first.keys().copied().collect();
+    let Some(mut linked) = lock_linked(conn, &keys, bells).await? else { return Ok(None) };
+    let unknown: Vec<(NativeKey<'_>, Rid)> = first.into_iter().filter(|(key, _)| !linked.contains_key(key)).collect();
+    if !insert_links(conn, &unknown).await? {
+        return Ok(None);
+    }
+    for (key, rid) in unknown {
+        let record = RecordRef { account: key.0.clone(), record_type: key.1.clone(), rid };
+        bells.insert(record.clone(), Bell::of_new(record.clone(), &key));
+        linked.insert(key, record);
+    }
+    Ok(Some(linked))
 }
 
 fn native_key(hint: &Hint) -> NativeKey<'_> {
     (&hint.account, &hint.record_type, hint.side, &hint.native_id)
 }
 
-fn record(key: &NativeKey<'_>, rid: Rid) -> RecordRef {
-    RecordRef { account: key.0.clone(), record_type: key.1.clone(), rid }
-}
-
 impl Bell {
-    fn of_new(key: &NativeKey<'_>) -> Self {
-        let mut shadows = PerSide::<Shadow>::default();
-        shadows[key.2].native_id = Some(key.3.clone());
-        Self { locked: false, new: true, shadows, rung: PerSide::default() }
+    fn of_new(record: RecordRef, key: &NativeKey<'_>) -> Self {
+        let mut record = Record::new(record);
+        record.shadows[key.2].native_id = Some(key.3.clone());
+        let rung = model::PerSide::default();
+        Self { head: HeadRow::of(record), locked: false, new: true, rung, straight: false }
     }
 }
 
@@ -109,60 +144,49 @@ async fn lock_linked<'a>(
     conn: &mut PgConnection,
     keys: &[NativeKey<'a>],
     bells: &mut BTreeMap<RecordRef, Bell>,
-) -> Result<Option<HashMap<NativeKey<'a>, Rid>>, StoreError> {
-    let rows = sqlx::query(
-        "select h.account_id, h.record_type, h.rid, k.place, h.merged_into is not null, h.locked,
-                h.sx_hint_seq, h.sx_dirty_seq, h.sx_dirty_since, h.sx_hints, h.sx_urgent, h.sx_must_read,
-                h.sx_inflight_write_id, h.sx_ready_at,
-                h.ns_hint_seq, h.ns_dirty_seq, h.ns_dirty_since, h.ns_hints, h.ns_urgent, h.ns_must_read,
-                h.ns_inflight_write_id, h.ns_ready_at
+) -> Result<Option<HashMap<NativeKey<'a>, RecordRef>>, StoreError> {
+    let rows = sqlx::query(LOCK_LINKED.as_str())
+        .bind((0..keys.len()).map(place).collect::<Vec<_>>())
+        .bind(keys.iter().map(|k| k.0.as_str()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|k| k.1.as_str()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|k| k.2.as_str()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|k| k.3.as_str()).collect::<Vec<_>>())
+        .fetch_all(conn)
+        .await
+        .map_err(StoreError::database("lock hinted records"))?;
+    let mut linked = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let (head, mut rest) = read_head(row)?;
+        let (locked, at) = (rest.next()?, usize::try_from(rest.next::<i32>()?).unwrap_or(usize::MAX));
+        if head.record.head.merged_into.is_some() {
+            return Ok(None);
+        }
+        let record = head.record.key.clone();
+        linked.insert(keys[at], record.clone());
+        // A record known by both its ids comes once for each.
+        bells.entry(record).or_insert_with(|| Bell {
+            straight: head.at_rest(),
+            head,
+            locked,
+            new: false,
+            rung: model::PerSide::default(),
+        });
+    }
+    Ok(Some(linked))
+}
+
+static LOCK_LINKED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {}, h.locked, k.place
          from unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[])
             as k (place, account_id, record_type, side, native_id)
          join sync.links l using (account_id, record_type, side, native_id)
          join sync.record_head h on h.account_id = l.account_id and h.record_type = l.record_type and h.rid = l.rid
          order by h.account_id, h.record_type, h.rid
          for update of h",
+        head_columns()
     )
-    .bind((0..keys.len()).map(place).collect::<Vec<_>>())
-    .bind(keys.iter().map(|k| k.0.as_str()).collect::<Vec<_>>())
-    .bind(keys.iter().map(|k| k.1.as_str()).collect::<Vec<_>>())
-    .bind(keys.iter().map(|k| k.2.as_str()).collect::<Vec<_>>())
-    .bind(keys.iter().map(|k| k.3.as_str()).collect::<Vec<_>>())
-    .fetch_all(conn)
-    .await
-    .map_err(StoreError::database("lock hinted records"))?;
-    let mut linked = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        let mut cells = Cells::of(row);
-        let key = read_key(&mut cells)?;
-        let at = usize::try_from(cells.next::<i32>()?).unwrap_or(usize::MAX);
-        if cells.next()? {
-            return Ok(None);
-        }
-        linked.insert(keys[at], key.rid);
-        let mut bell =
-            Bell { locked: cells.next()?, new: false, shadows: PerSide::default(), rung: PerSide::default() };
-        for side in Side::BOTH {
-            bell.shadows[side] = read_doorbell(&mut cells)?;
-        }
-        bells.insert(key, bell);
-    }
-    Ok(Some(linked))
-}
-
-fn read_doorbell(cells: &mut Cells<'_>) -> Result<Shadow, StoreError> {
-    Ok(Shadow {
-        hint_seq: cells.count()?,
-        dirty_seq: cells.count()?,
-        dirty_since: cells.instant()?,
-        hints: cells.small_count()?,
-        urgent: cells.next()?,
-        must_read: cells.next()?,
-        inflight: cells.next()?,
-        ready_at: cells.instant()?,
-        ..Shadow::default()
-    })
-}
+});
 
 /// Links ids nobody knew; false when somebody else was faster with one of them.
 async fn insert_links(conn: &mut PgConnection, unknown: &[(NativeKey<'_>, Rid)]) -> Result<bool, StoreError> {
@@ -186,58 +210,65 @@ async fn insert_links(conn: &mut PgConnection, unknown: &[(NativeKey<'_>, Rid)])
     Ok(inserted == unknown.len() as u64)
 }
 
+/// Those of the events that are in the log.
+async fn known_events(conn: &mut PgConnection, hints: &[&Hint]) -> Result<HashSet<(String, Uuid)>, StoreError> {
+    let known: Vec<(String, Uuid)> = sqlx::query_as(
+        "select e.account_id, e.event_id from unnest($1::text[], $2::uuid[]) as k (account_id, event_id)
+         join sync.event_log e using (account_id, event_id)",
+    )
+    .bind(hints.iter().map(|h| h.account.as_str()).collect::<Vec<_>>())
+    .bind(hints.iter().map(|h| h.event_id).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await
+    .map_err(StoreError::database("find known events"))?;
+    Ok(known.into_iter().collect())
+}
+
 /// A hint with its record and its number among the side's doorbells.
-struct Row<'a> {
-    hint: &'a Hint,
-    record: RecordRef,
-    seq: u64,
+pub(super) struct Row<'a> {
+    pub(super) hint: &'a Hint,
+    pub(super) record: RecordRef,
+    pub(super) seq: u64,
     changes: String,
     auth_context: Option<String>,
-    /// The payload held a NUL, which Postgres has no text for: it is shown as U+FFFD, and only a read will do.
-    mended: bool,
 }
 
-fn number<'a>(
-    hints: &[&'a Hint],
-    record_of: impl Fn(&Hint) -> RecordRef,
-    bells: &BTreeMap<RecordRef, Bell>,
-) -> Vec<Row<'a>> {
-    let mut last: HashMap<(RecordRef, Side), u64> = HashMap::new();
-    hints
-        .iter()
-        .map(|hint| {
-            let record = record_of(hint);
-            let known = bells.get(&record).map_or(0, |bell| bell.shadows[hint.side].hint_seq);
-            let seq = last.entry((record.clone(), hint.side)).or_insert(known);
-            *seq += 1;
-            let seq = *seq;
-            let (changes, mended) = json_text::write_mended(&hint.changes);
-            let auth_context = hint.auth_context.as_ref().map(|auth| json_text::write_mended(auth).0);
-            Row { hint, record, seq, changes, auth_context, mended }
-        })
-        .collect()
+impl<'a> Row<'a> {
+    fn ring(hint: &'a Hint, record: RecordRef, bell: &mut Bell, now: Timestamp, windows: &Windows) -> Self {
+        // A NUL, which Postgres has no text for, is shown as U+FFFD, and only a read will do.
+        let (changes, mended) = json_text::write_mended(&hint.changes);
+        let auth_context = hint.auth_context.as_ref().map(|auth| json_text::write_mended(auth).0);
+        let must_read = mended || hint.must_read();
+        let seq = bell.head.record.shadows[hint.side].hear(now, windows, hint.urgent, must_read);
+        bell.rung[hint.side] = true;
+        bell.straight &= !must_read;
+        Self { hint, record, seq, changes, auth_context }
+    }
 }
 
-/// Appends hints to the log; answers those that were not there.
+/// Appends hints to the log; answers how many were not there. One that was folded alone is its own entry.
 async fn insert_hints(
     conn: &mut PgConnection,
     rows: &[Row<'_>],
+    folded: &Folded,
     now: Timestamp,
-) -> Result<HashSet<(String, Uuid)>, StoreError> {
-    let inserted: Vec<(String, Uuid)> = sqlx::query_as(
+) -> Result<u64, StoreError> {
+    let entries: Vec<Option<(u64, u64)>> =
+        rows.iter().map(|row| folded.entry(&row.record, row.hint.event_id)).collect();
+    let inserted = sqlx::query(
         "insert into sync.event_log (kind, received_at, account_id, event_id, record_type, record_id, rid, side, source,
              seq, operation, occurred_at, base_version, changes, full_snapshot_ref, remote_version, write_id,
-             auth_context, correlation_id)
+             auth_context, correlation_id, record_seq, applied_version)
          select 'hint', $1, account_id, event_id, record_type, record_id, rid, side, source, seq, operation, occurred_at,
                 base_version, changes, full_snapshot_ref, remote_version, write_id, auth_context,
-                correlation_id
+                correlation_id, record_seq, applied_version
          from unnest($2::text[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[], $9::bigint[],
                      $10::text[], $11::timestamptz[], $12::bigint[], $13::json[], $14::text[], $15::bigint[],
-                     $16::uuid[], $17::json[], $18::text[])
+                     $16::uuid[], $17::json[], $18::text[], $19::bigint[], $20::bigint[])
             as e (account_id, event_id, record_type, record_id, rid, side, source, seq, operation, occurred_at,
-                  base_version, changes, full_snapshot_ref, remote_version, write_id, auth_context, correlation_id)
-         on conflict (account_id, event_id) do nothing
-         returning account_id, event_id",
+                  base_version, changes, full_snapshot_ref, remote_version, write_id, auth_context, correlation_id,
+                  record_seq, applied_version)
+         on conflict (account_id, event_id) do nothing",
     )
     .bind(Instant(now))
     .bind(rows.iter().map(|r| r.hint.account.as_str()).collect::<Vec<_>>())
@@ -257,8 +288,11 @@ async fn insert_hints(
     .bind(rows.iter().map(|r| r.hint.write_id).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.auth_context.as_deref().map(JsonText)).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.hint.correlation_id.as_deref().map(json_text::without_nul)).collect::<Vec<_>>())
-    .fetch_all(conn)
+    .bind(entries.iter().map(|e| e.map(|(record_seq, _)| signed(record_seq))).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.map(|(_, version)| signed(version))).collect::<Vec<_>>())
+    .execute(conn)
     .await
-    .map_err(StoreError::database("insert hints"))?;
-    Ok(inserted.into_iter().collect())
+    .map_err(StoreError::database("insert hints"))?
+    .rows_affected();
+    Ok(inserted)
 }

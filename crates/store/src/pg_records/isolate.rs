@@ -5,6 +5,8 @@
 //! refused alone is left as it was, locked with reason `error`, and put into `sync_error_queue`: nothing is dropped, and
 //! nobody works on it until a person releases it. Outages are not refusals: they end the transaction.
 
+use std::time::Duration;
+
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -12,30 +14,36 @@ use uuid::Uuid;
 use super::save::{self, Change};
 use crate::StoreError;
 use crate::errors::{self, NewError};
+use crate::handoff::Committed;
 
-/// Stores changes; those that are refused end in the error queue.
-pub(super) async fn apply(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {
+/// Stores changes; those that are refused end in the error queue. Answers the messages that leave with the transaction.
+pub(super) async fn apply(
+    conn: &mut PgConnection,
+    changes: &[Change<'_>],
+    patience: Duration,
+) -> Result<Vec<Committed>, StoreError> {
     if !changes.iter().any(Change::has_more_than_head) {
-        return save::apply(conn, changes).await;
+        return save::apply(conn, changes, patience).await;
     }
     control(conn, "savepoint batch").await?;
-    match save::apply(conn, changes).await {
+    match save::apply(conn, changes, patience).await {
         Err(refusal) if refusal.is_about_content() => {}
         stored => return stored,
     }
     control(conn, "rollback to savepoint batch").await?;
+    let mut leaving = Vec::new();
     for change in changes {
         control(conn, "savepoint one").await?;
-        match save::apply(conn, std::slice::from_ref(change)).await {
+        match save::apply(conn, std::slice::from_ref(change), patience).await {
             Err(refusal) if refusal.is_about_content() => {
                 control(conn, "rollback to savepoint one").await?;
                 set_aside(conn, change, &refusal).await?;
             }
-            stored => stored?,
+            stored => leaving.extend(stored?),
         }
         control(conn, "release savepoint one").await?;
     }
-    Ok(())
+    Ok(leaving)
 }
 
 async fn control(conn: &mut PgConnection, statement: &'static str) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use model::record::FieldMeta;
-use model::{Fields, Value};
+use model::{Fields, Shared, Value};
 use serde::{Deserialize, Serialize};
 
 /// What stands in `record_body.sx_state` and `ns_state`; no value at all means "as canonical".
@@ -26,7 +26,7 @@ enum KeptRef<'a> {
 }
 
 /// The JSON to keep for a side, `None` when it equals the canonical state. `Some(None)` when it holds a NUL.
-pub(super) fn keep(canonical: &Fields, side: &Fields) -> Option<Option<String>> {
+pub(super) fn keep(canonical: &Shared<Fields>, side: &Shared<Fields>) -> Option<Option<String>> {
     if canonical == side {
         return None;
     }
@@ -39,19 +39,19 @@ pub(super) fn keep(canonical: &Fields, side: &Fields) -> Option<Option<String>> 
 }
 
 /// The side's state from what was kept.
-pub(super) fn restore(canonical: &Fields, kept: Option<&[u8]>) -> Result<Fields, serde_json::Error> {
+pub(super) fn restore(canonical: &Shared<Fields>, kept: Option<&[u8]>) -> Result<Shared<Fields>, serde_json::Error> {
     let Some(kept) = kept else { return Ok(canonical.clone()) };
     Ok(match serde_json::from_slice(kept)? {
-        Kept::Full(state) => state,
+        Kept::Full(state) => state.into(),
         Kept::Diff(diff) => {
-            let mut state = canonical.clone();
+            let mut state = Fields::clone(canonical);
             for (field, mut value) in diff {
                 match value.pop() {
                     Some(value) => state.insert(field, value),
                     None => state.remove(&field),
                 };
             }
-            state
+            state.into()
         }
     })
 }
@@ -90,6 +90,7 @@ mod tests {
             fields(&[("a", Value::Int(1)), ("c", Value::Null)]),
             fields(&[("z", Value::Set(["1".to_owned()].into()))]),
         ];
+        let states = states.map(Shared::from);
         for canonical in &states {
             for side in &states {
                 let kept = keep(canonical, side).map(|json| json.unwrap());

@@ -92,8 +92,8 @@ async fn load_bodies(conn: &mut PgConnection, heads: &mut [HeadRow]) -> Result<V
         let at = index(&mut cells, heads)?;
         has_body[at] = true;
         let record = &mut heads[at].record;
-        record.head.state = cells.json::<Fields>()?;
-        record.head.meta = kept::restore_meta(cells.json::<Vec<(FieldMeta, Vec<String>)>>()?);
+        record.head.state = cells.json::<Fields>()?.into();
+        record.head.meta = kept::restore_meta(cells.json::<Vec<(FieldMeta, Vec<String>)>>()?).into();
         for side in Side::BOTH {
             let kept: Option<&sqlx::types::JsonRawValue> = cells.next()?;
             record.shadows[side].state = kept::restore(&record.head.state, kept.map(|json| json.get().as_bytes()))
@@ -217,13 +217,14 @@ fn read_lock(cells: &mut Cells<'_>) -> Result<Lock, StoreError> {
 
 /// Unsettled hints of a side, from where the settled ones end. The outcome is asked for hint by hint, never joined.
 const PENDING: &str = "
-    select k.place, e.event_id, e.record_id, e.side, e.seq, e.operation, e.source, e.changes, e.remote_version, e.write_id,
-           e.occurred_at, e.received_at
+    select k.place, e.event_id, e.received_at, e.record_id, e.side, e.seq, e.operation, e.source, e.changes,
+           e.remote_version, e.write_id, e.occurred_at
     from unnest($1::integer[], $2::text[], $3::uuid[], $4::text[], $5::bigint[])
         as k (place, account_id, rid, side, settled_seq)
     cross join lateral (
         select * from sync.event_log e
         where e.account_id = k.account_id and e.rid = k.rid and e.side = k.side and e.seq > k.settled_seq
+          and e.record_seq is null
           and (select true from sync.event_outcome o where o.account_id = e.account_id and o.event_id = e.event_id) is null
         order by e.seq limit $6
     ) e";
@@ -260,9 +261,21 @@ async fn load_pending(conn: &mut PgConnection, heads: &[HeadRow]) -> Result<Hash
 }
 
 fn read_pending(cells: &mut Cells<'_>) -> Result<Pending, StoreError> {
+    let event_id = cells.next()?;
+    let missing = || corrupt("received_at", "event_log", "a hint has it");
+    let received_at = cells.instant()?.ok_or_else(missing)?;
+    read_hint(cells, event_id, received_at)
+}
+
+/// Reads a hint from its side's id on.
+pub(super) fn read_hint(
+    cells: &mut Cells<'_>,
+    event_id: Uuid,
+    received_at: model::Timestamp,
+) -> Result<Pending, StoreError> {
     let missing = |column| move || corrupt(column, "event_log", "a hint has it");
     Ok(Pending {
-        event_id: cells.next()?,
+        event_id,
         native_id: read_native_id(cells)?.ok_or_else(missing("record_id"))?,
         side: cells.word("side", Side::parse)?,
         seq: cells.count()?,
@@ -272,7 +285,7 @@ fn read_pending(cells: &mut Cells<'_>) -> Result<Pending, StoreError> {
         remote_version: cells.next()?,
         write_id: cells.next()?,
         occurred_at: cells.instant()?.ok_or_else(missing("occurred_at"))?,
-        received_at: cells.instant()?.ok_or_else(missing("received_at"))?,
+        received_at,
     })
 }
 

@@ -104,7 +104,7 @@ async fn fetch_these(
 }
 
 fn read_all(rows: &[PgRow]) -> Result<Vec<HeadRow>, StoreError> {
-    rows.iter().map(read_head).collect()
+    rows.iter().map(|row| read_head(row).map(|(head, _)| head)).collect()
 }
 
 /// How many due records of an account are looked at to find the first whose lease is free.

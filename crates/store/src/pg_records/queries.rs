@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use model::record::Entry;
 use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side};
 use sqlx::PgPool;
 
 use super::columns::prefix;
+use super::load::read_hint;
 use crate::StoreError;
 use crate::cells::{Cells, corrupt};
 use crate::records::LogRow;
@@ -115,7 +117,9 @@ pub(super) async fn candidates(
 /// The entries of a record in the order they were folded.
 pub(super) async fn log(pool: &PgPool, record: &RecordRef) -> Result<Vec<LogRow>, StoreError> {
     let rows = sqlx::query(
-        "select event_id, record_seq, entry, received_at from sync.event_log
+        "select event_id, record_seq, received_at, entry, record_id, side, coalesce(seq, 0), operation, source, changes,
+                remote_version, write_id, occurred_at
+         from sync.event_log
          where account_id = $1 and rid = $2 and record_seq is not null and record_type = $3
          order by record_seq",
     )
@@ -128,14 +132,15 @@ pub(super) async fn log(pool: &PgPool, record: &RecordRef) -> Result<Vec<LogRow>
     rows.iter()
         .map(|row| {
             let mut cells = Cells::of(row);
-            Ok(LogRow {
-                event_id: cells.next()?,
-                record_seq: cells.count()?,
-                entry: cells.json()?,
-                at: cells
-                    .instant()?
-                    .ok_or_else(|| corrupt("received_at", &record.to_string(), "an entry has a time"))?,
-            })
+            let (event_id, record_seq) = (cells.next()?, cells.count()?);
+            let missing = || corrupt("received_at", &record.to_string(), "an entry has a time");
+            let at = cells.instant()?.ok_or_else(missing)?;
+            let entry = match cells.maybe_json()? {
+                Some(entry) => entry,
+                // The hint is its own entry.
+                None => Entry::Observation(read_hint(&mut cells, event_id, at)?.observation()),
+            };
+            Ok(LogRow { event_id, record_seq, entry, at })
         })
         .collect()
 }

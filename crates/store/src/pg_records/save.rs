@@ -1,6 +1,7 @@
 //! From patches to statements: which parts of a record changed, and the order in which they are stored.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use model::record::{ConflictStatus, Record, Shadow};
 use model::{RecordRef, Side};
@@ -9,8 +10,9 @@ use sqlx::PgConnection;
 use super::load::Remembered;
 use super::{extras, links, save_head, save_log};
 use crate::StoreError;
+use crate::handoff::Committed;
 use crate::outbox;
-use crate::records::{Patch, View};
+use crate::records::{Outgoing, Patch, View};
 
 /// One record's way from what it was to what it shall be.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,10 @@ pub(super) struct Change<'a> {
     pub(super) remembered: &'a Remembered,
     /// What the plan wants.
     pub(super) patch: &'a Patch,
+    /// The entry and the end of the record's one hint stand in the hint's own row.
+    pub(super) in_hint: bool,
+    /// Folded by intake: the view shows a bell that is not stored.
+    pub(super) straight: bool,
 }
 
 impl<'a> Change<'a> {
@@ -113,7 +119,7 @@ pub(super) fn changes<'a>(
         }
     }
     let pair = |(view, remembered): (&'a View, &'a Remembered)| {
-        wanted.remove(&view.record.key).map(|patch| Change { view, remembered, patch })
+        wanted.remove(&view.record.key).map(|patch| Change { view, remembered, patch, in_hint: false, straight: false })
     };
     let changes = views.iter().zip(remembered).filter_map(pair).collect();
     match wanted.into_keys().next() {
@@ -155,7 +161,12 @@ fn check(change: &Change<'_>) -> Result<(), StoreError> {
 }
 
 /// Stores changes; each statement is sent only when it has rows.
-pub(super) async fn apply(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {
+/// Answers the messages that leave when the transaction commits.
+pub(super) async fn apply(
+    conn: &mut PgConnection,
+    changes: &[Change<'_>],
+    patience: Duration,
+) -> Result<Vec<Committed>, StoreError> {
     for change in changes {
         check(change)?;
     }
@@ -171,19 +182,18 @@ pub(super) async fn apply(conn: &mut PgConnection, changes: &[Change<'_>]) -> Re
     extras::save_conflicts(conn, changes).await?;
     extras::save_locks(conn, changes).await?;
     extras::insert_overrides(conn, changes).await?;
-    insert_outbox(conn, changes).await
+    insert_outbox(conn, changes, patience).await
 }
 
-async fn insert_outbox(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {
-    let rows: Vec<outbox::NewRow> = changes
-        .iter()
-        .flat_map(|change| &change.patch.outbox)
-        .map(|message| outbox::NewRow {
-            topic: message.topic.to_owned(),
-            ordering_key: Some(message.record_key.clone()),
-            payload: message.payload.to_vec(),
-            attributes: message.attributes.clone(),
-        })
-        .collect();
-    outbox::insert(conn, &rows).await.map(drop)
+async fn insert_outbox(
+    conn: &mut PgConnection,
+    changes: &[Change<'_>],
+    patience: Duration,
+) -> Result<Vec<Committed>, StoreError> {
+    let rows: Vec<&Outgoing> = changes.iter().flat_map(|change| &change.patch.outbox).collect();
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = outbox::insert_outgoing(conn, &rows, patience).await?;
+    Ok(ids.into_iter().zip(rows).map(|(id, message)| Committed { id, message: message.clone() }).collect())
 }

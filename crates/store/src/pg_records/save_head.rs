@@ -16,6 +16,7 @@ use super::doorbell::{due_word, expect_rows};
 use super::kept;
 use super::load::signed;
 use super::save::Change;
+use super::save_folded;
 use crate::StoreError;
 use crate::instant::{Instant, maybe};
 use crate::json_text::{self, JsonText};
@@ -103,7 +104,9 @@ pub(super) async fn update_leases(conn: &mut PgConnection, changes: &[Change<'_>
 
 /// Stores heads. Versions, log numbers and stamps never move back: a row that would is refused.
 pub(super) async fn update_heads(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {
-    let heads: Vec<&Change<'_>> = changes.iter().filter(|c| c.head_changed()).collect();
+    let changed = changes.iter().filter(|c| c.head_changed());
+    let (folded, heads): (Vec<&Change<'_>>, Vec<&Change<'_>>) = changed.partition(|c| save_folded::fits(c));
+    save_folded::update_folded(conn, &folded).await?;
     if heads.is_empty() {
         return Ok(());
     }
@@ -119,7 +122,7 @@ pub(super) async fn update_heads(conn: &mut PgConnection, changes: &[Change<'_>]
 }
 
 /// When the canonical version moved, by the clock of whoever moved it.
-fn modified_at(change: &Change<'_>) -> Option<Timestamp> {
+pub(super) fn modified_at(change: &Change<'_>) -> Option<Timestamp> {
     if change.before().head.version == change.after().head.version {
         return None;
     }
@@ -156,7 +159,7 @@ fn merge_at(change: &Change<'_>) -> Option<Timestamp> {
 
 /// When a side's writer may take the record: with a write in flight at its deadline (R8); else, where something is owed
 /// and may be written (clean, R7; no lock on the record), when it may try.
-fn act_at(change: &Change<'_>, side: Side) -> Option<Timestamp> {
+pub(super) fn act_at(change: &Change<'_>, side: Side) -> Option<Timestamp> {
     let record = change.after();
     if let Some(intent) = record.inflight(side) {
         return Some(intent.deadline);
@@ -195,7 +198,7 @@ fn bind_side<'q, O>(query: Statement<'q, O>, heads: &[&Change<'q>], side: Side) 
 
 /// Where the search for unsettled hints may begin after this patch. Numbers may be missing, never come twice, and only
 /// grow, so everything below the first unsettled one is settled for good.
-fn settled_seq(change: &Change<'_>, side: Side) -> u64 {
+pub(super) fn settled_seq(change: &Change<'_>, side: Side) -> u64 {
     let known = change.remembered.settled_seq[side];
     if !change.remembered.pending_loaded {
         return known;
@@ -280,7 +283,7 @@ impl<'a> Body<'a> {
         }
         Ok(Self {
             change,
-            state: json_text::write_clean(&record.head.state).ok_or_else(nul)?,
+            state: json_text::write_clean(&*record.head.state).ok_or_else(nul)?,
             meta: kept::keep_meta(&record.head.meta).ok_or_else(nul)?,
             sides,
             line_ids,

@@ -88,6 +88,7 @@ fn noticed_by(change: &Change<'_>, seen: &model::record::Observation) -> Source 
 pub(super) async fn append_entries(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {
     let rows = changes
         .iter()
+        .filter(|change| !change.in_hint)
         .flat_map(|change| change.patch.log.iter().map(move |row| EntryRow::of(change, row)))
         .collect::<Result<Vec<_>, _>>()?;
     if rows.is_empty() {
@@ -129,6 +130,7 @@ pub(super) async fn append_entries(conn: &mut PgConnection, changes: &[Change<'_
 pub(super) async fn settle_hints(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {
     let rows: Vec<_> = changes
         .iter()
+        .filter(|change| !change.in_hint)
         .flat_map(|change| change.patch.settled.iter().map(move |settled| (change.key(), settled)))
         .collect();
     if rows.is_empty() {

@@ -106,21 +106,9 @@ impl Book {
         let kept = self.records.get_mut(&key).expect("the record of every link is stored");
         let locked = kept.record.locked();
         let shadow = &mut kept.record.shadows[hint.side];
-        let seq = shadow.ring(now, hint.urgent, hint.must_read());
+        let seq = shadow.hear(now, windows, hint.urgent, hint.must_read());
         shadow.ready_at = if locked || shadow.inflight.is_some() { None } else { shadow.due_at(windows) };
-        kept.pending.push(Pending {
-            event_id: hint.event_id,
-            side: hint.side,
-            native_id: hint.native_id.clone(),
-            seq,
-            operation: hint.operation,
-            source: hint.source,
-            changes: hint.changes.clone(),
-            remote_version: hint.remote_version,
-            write_id: hint.write_id,
-            occurred_at: hint.occurred_at,
-            received_at: now,
-        });
+        kept.pending.push(Pending::of(hint, seq, now));
         Intake::Stored(key)
     }
 

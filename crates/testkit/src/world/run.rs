@@ -415,7 +415,7 @@ impl<'a> Run<'a> {
                 }
             } else {
                 stage.note(|| format!("{} {:?}", row.topic, row.attributes));
-                stage.bus.errors.push(row.attributes.clone());
+                stage.bus.errors.push(std::collections::BTreeMap::clone(&row.attributes));
             }
             let faults = stage.faults;
             if stage.chance(faults * 0.15) {

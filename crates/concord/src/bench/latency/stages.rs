@@ -24,17 +24,15 @@ pub struct Stage {
 const STAGES: [(&str, &str); 4] = [
     (
         "edit → stored by intake",
-        "select e.received_at - e.occurred_at as took from sync.event_log e
-         join sync.event_outcome o using (account_id, event_id)
+        "select e.received_at - e.occurred_at as took from sync.events e
          where e.account_id = $1 and e.received_at >= $2 and e.received_at < $3 and e.kind = 'hint' and e.side = $4
-           and e.source in ('suitex', 'netsuite-ue') and o.disposition = 'applied' and $5 <> ''",
+           and e.source in ('suitex', 'netsuite-ue') and e.disposition = 'applied' and $5 <> ''",
     ),
     (
         "stored → merged",
-        "select o.settled_at - e.received_at as took from sync.event_log e
-         join sync.event_outcome o using (account_id, event_id)
+        "select e.settled_at - e.received_at as took from sync.events e
          where e.account_id = $1 and e.received_at >= $2 and e.received_at < $3 and e.kind = 'hint' and e.side = $4
-           and e.source in ('suitex', 'netsuite-ue') and o.disposition = 'applied' and $5 <> ''",
+           and e.source in ('suitex', 'netsuite-ue') and e.disposition = 'applied' and $5 <> ''",
     ),
     (
         "merged → write begun",
@@ -42,7 +40,7 @@ const STAGES: [(&str, &str); 4] = [
          cross join lateral (
             select o.received_at from sync.event_log o
             where o.account_id = c.account_id and o.rid = c.rid and o.record_seq < c.record_seq
-              and o.kind = 'observation' and o.side = $4
+              and o.kind in ('hint', 'observation') and o.side = $4
             order by o.record_seq desc limit 1) m
          where c.account_id = $1 and c.received_at >= $2 and c.received_at < $3 and c.kind = 'claim' and c.side = $5",
     ),

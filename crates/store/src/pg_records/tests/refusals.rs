@@ -5,7 +5,7 @@ use model::{RecordRef, Side, Value};
 
 use super::{at, change, count, due, hint, id, known, picked, view, world};
 use crate::PgRecords;
-use crate::records::{LogRow, Patch, View};
+use crate::records::{LogRow, Patch, Records, View};
 
 /// Gives each record a new value; what happens to `bad` is told by `spoil`.
 async fn store_with_one_bad(
@@ -15,7 +15,7 @@ async fn store_with_one_bad(
     spoil: impl Fn(&View, &mut Patch) + Send + Sync,
 ) {
     let given = change(records, these, |view, patch| {
-        patch.record.head.state = [("email".to_owned(), Value::text("new@b.example"))].into();
+        *patch.record.head.state = [("email".to_owned(), Value::text("new@b.example"))].into();
         patch.record.head.lease_token = 7;
         patch.settled = view.pending.iter().map(|hint| (hint.event_id, Disposition::NoopEcho)).collect();
         if view.record.key == *bad {
@@ -188,4 +188,95 @@ async fn an_outage_is_no_refusal() {
     assert!(stored.is_err_and(|error| !error.is_about_content()));
     let seen = view(&records, &record).await.record;
     assert_eq!((seen.head.version, seen.locks.len()), (0, 0), "nothing is stored, nobody is blamed");
+}
+
+/// At rest on SuiteX's version 1, with its only hint settled.
+async fn at_rest(records: &PgRecords) -> RecordRef {
+    let record = known(records, hint(1, "1")).await;
+    change(records, std::slice::from_ref(&record), |view, patch| {
+        let head = &mut patch.record.head;
+        (head.version, head.record_seq, head.alive) = (1, 1, true);
+        patch.versions.push(version(1, id(500), model::Fields::new()));
+        patch.log.push(LogRow { event_id: id(500), record_seq: 1, entry: Entry::Release(release()), at: at(0) });
+        let shadow = &mut patch.record.shadows.suitex;
+        *shadow = model::record::Shadow { hint_seq: 1, native_id: shadow.native_id.clone(), ..Default::default() };
+        shadow.exists = model::record::Existence::Yes;
+        patch.settled = view.pending.iter().map(|hint| (hint.event_id, Disposition::NoopEcho)).collect();
+    })
+    .await
+    .unwrap();
+    record
+}
+
+fn release() -> Release {
+    Release { write_id: id(9), side: Side::Suitex, outcome: model::record::IntentStatus::Rejected }
+}
+
+fn version(number: u64, event_id: uuid::Uuid, delta: model::Fields) -> model::record::Version {
+    let decisions = std::collections::BTreeMap::new();
+    model::record::Version { version: number, delta, full: None, alive: true, event_id, decisions, created_at: at(0) }
+}
+
+/// Folds the one hint of a view as its own entry.
+fn fold(view: &View) -> Patch {
+    let mut patch = Patch::of(view.record.clone());
+    let hint = &view.pending[0];
+    let record = &mut patch.record;
+    (record.head.version, record.head.record_seq) = (record.head.version + 1, record.head.record_seq + 1);
+    record.head.state.extend(hint.changes.clone());
+    record.shadows.suitex.dirty_seq = 0;
+    record.shadows.suitex.urgent = false;
+    patch.versions.push(version(record.head.version, hint.event_id, hint.changes.clone()));
+    let entry = Entry::Observation(hint.observation());
+    let record_seq = record.head.record_seq;
+    patch.log.push(LogRow { event_id: hint.event_id, record_seq, entry, at: hint.received_at });
+    patch.settled.push((hint.event_id, Disposition::Applied(record.head.version)));
+    patch
+}
+
+#[tokio::test]
+async fn a_hint_folded_as_it_comes_is_one_row() {
+    let (records, _db) = world().await;
+    let record = at_rest(&records).await;
+    let told = crate::records::Hint { urgent: false, ..hint(2, "1") };
+    let mut plan = |views: &[View]| views.iter().map(fold).collect();
+    records.take_in(&[&told], at(5), &model::record::Windows::default(), &mut plan).await.unwrap();
+    let log = "select count(*) from sync.event_log where rid is not null";
+    assert_eq!(count(records.pool(), log).await, 3, "two hints and the entry of the first");
+    assert_eq!(count(records.pool(), "select count(*) from sync.event_outcome").await, 1);
+    let told: (String, Option<i64>, bool) = sqlx::query_as(
+        "select disposition, applied_version, processed from sync.events where event_id = $1 and kind = 'hint'",
+    )
+    .bind(id(2))
+    .fetch_one(records.pool())
+    .await
+    .unwrap();
+    assert_eq!(told, ("applied".to_owned(), Some(2), true));
+    let seen = view(&records, &record).await;
+    assert_eq!((seen.record.head.version, seen.record.shadows.suitex.hint_seq), (2, 2));
+    assert!(seen.pending.is_empty() && !seen.record.shadows.suitex.dirty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_not_folded_as_it_comes() {
+    let (records, _db) = world().await;
+    let record = at_rest(&records).await;
+    let mut plans = Vec::new();
+    let mut plan = |views: &[View]| {
+        plans.push(views.len());
+        let spoiled = |view: &View| {
+            let mut patch = fold(view);
+            patch.record.head.state.insert("memo".to_owned(), Value::Text("a\0b".to_owned()));
+            patch
+        };
+        views.iter().map(spoiled).collect()
+    };
+    let windows = model::record::Windows::default();
+    let answers = records.take_in(&[&hint(2, "1")], at(5), &windows, &mut plan).await.unwrap();
+    assert_eq!(answers, [crate::records::Intake::Stored(record.clone())]);
+    assert_eq!(plans, [1, 0], "the attempt that was stored folded nothing");
+    let seen = view(&records, &record).await;
+    assert_eq!((seen.record.head.version, seen.pending.len()), (1, 1));
+    assert!(seen.record.shadows.suitex.dirty() && !seen.record.locked(), "the merge step will find it");
+    assert_eq!(count(records.pool(), "select count(*) from sync.sync_error_queue").await, 0);
 }

@@ -63,7 +63,7 @@ async fn work_that_is_left_rings_once_and_says_for_whom() {
                 topic: "events.merged",
                 record_key: "A|customer|1".to_owned(),
                 payload: bytes::Bytes::from(vec![n]),
-                attributes: std::collections::BTreeMap::new(),
+                attributes: model::Shared::default(),
             });
         }
     })
@@ -146,7 +146,8 @@ async fn nothing_is_scanned_however_small_the_tables_were_when_the_plan_was_made
             let settle = |view: &crate::records::View| {
                 let mut patch = crate::records::Patch::of(view.record.clone());
                 patch.record.shadows.suitex.dirty_seq = 0;
-                patch.record.head.state = view.pending.last().map(|hint| hint.changes.clone()).unwrap_or_default();
+                patch.record.head.state =
+                    view.pending.last().map(|hint| hint.changes.clone()).unwrap_or_default().into();
                 let noop = model::record::Disposition::NoopEcho;
                 patch.settled = view.pending.iter().map(|hint| (hint.event_id, noop)).collect();
                 patch

@@ -71,7 +71,7 @@ async fn one_record(records: &PgRecords) -> model::RecordRef {
         let values: Fields =
             [("email".to_owned(), Value::text("a@b.example")), ("points".to_owned(), Value::Int(3))].into();
         let head = &mut patch.record.head;
-        (head.version, head.record_seq, head.alive, head.state) = (1, 1, true, values.clone());
+        (head.version, head.record_seq, head.alive, head.state) = (1, 1, true, values.clone().into());
         let cause = FieldMeta {
             side: Some(Side::Suitex),
             event_id: id(40),
@@ -81,8 +81,8 @@ async fn one_record(records: &PgRecords) -> model::RecordRef {
             rewriting_since: None,
         };
         head.meta = values.keys().map(|field| (field.clone(), cause.clone())).collect();
-        patch.record.shadows.suitex.state = values.clone();
-        patch.record.shadows.netsuite.state =
+        patch.record.shadows.suitex.state = values.clone().into();
+        *patch.record.shadows.netsuite.state =
             [("email".to_owned(), Value::text("old@b.example")), ("memo".to_owned(), Value::text("m"))].into();
         patch.log.push(LogRow { event_id: id(40), record_seq: 1, entry: observation(&values), at: at(1) });
         patch.versions.push(Version {

@@ -18,7 +18,7 @@ impl<'a> Run<'a> {
             }
         }
         let step = async move {
-            intake(&core, &hints).await?;
+            intake(&core, &hints.iter().collect::<Vec<_>>()).await?;
             Ok(Done::Quiet)
         };
         self.start("intake", ids, Vec::new(), Box::pin(step));
