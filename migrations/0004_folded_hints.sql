@@ -16,6 +16,8 @@ create unique index event_log_hints on sync.event_log (account_id, rid, side, se
 -- Each process relays what it committed; a sweep takes a row only when its time has come. Published rows are deleted, so
 -- the primary key finds the rest.
 alter table sync.outbox add column sweep_at timestamptz not null default now();
+-- Read as a whole or not at all.
+alter table sync.outbox alter column attributes type json;
 drop index sync.outbox_unpublished;
 drop index sync.outbox_published;
 create index outbox_refused on sync.outbox (published_at) where published_at is not null;

@@ -57,7 +57,7 @@ impl Default for RelayLimits {
 const CLEAN_EVERY: Duration = Duration::from_secs(10);
 
 /// Messages of this process published in one round, at most about.
-const ROUND: usize = 2000;
+const ROUND: usize = 1000;
 /// A round of so many is followed by a pause in which the next one gathers.
 const BUSY: usize = 200;
 /// That pause.
@@ -172,7 +172,7 @@ async fn publish_committed(pool: &PgPool, bus: &dyn Bus, topics: &Topics, commit
         ids.push(id);
         messages.push(Message {
             data: message.payload,
-            attributes: BTreeMap::clone(&message.attributes),
+            attributes: message.attributes.into_inner(),
             ordering_key: Some(lane(&message.record_key, topics.lanes)),
         });
     }

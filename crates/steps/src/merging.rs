@@ -210,7 +210,7 @@ impl<'a> Work<'a> {
             spec,
             view,
             record: view.record.clone(),
-            patch: Patch::of(view.record.clone()),
+            patch: Patch::of(Record::new(view.record.key.clone())),
             causes: Vec::new(),
             decisions: BTreeMap::new(),
             occurred_at: None,

@@ -104,7 +104,7 @@ async fn insert_columns(
     let mut ids: Vec<i64> = sqlx::query_scalar(
         "insert into sync.outbox (topic, ordering_key, payload, attributes, sweep_at)
          select topic, key, payload, attributes, now() + $5
-         from unnest($1::text[], $2::text[], $3::bytea[], $4::jsonb[]) with ordinality
+         from unnest($1::text[], $2::text[], $3::bytea[], $4::json[]) with ordinality
              as r (topic, key, payload, attributes, place)
          order by place
          returning id",
