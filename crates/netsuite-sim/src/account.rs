@@ -35,7 +35,7 @@ impl Account {
         data_dir: &Path,
         clock: Arc<Clock>,
     ) -> Result<(Self, Option<Courier>), StartError> {
-        let (zone, date_format) = config.checked()?;
+        let (zone, date_format, initial) = config.checked()?;
         let fault = |source| StartError::Key { account: config.account_id.clone(), source };
         let mapping = config.oauth2.as_ref().map(Mapping::load).transpose().map_err(fault)?;
         let ledger = Arc::new(Ledger::default());
@@ -47,7 +47,7 @@ impl Account {
             .map_err(|source| StartError::Scripts { account: config.account_id.clone(), source })?;
         let (outlet, courier) = scripts.unzip();
         let path = data_dir.join(format!("{}.sqlite3", config.realm()));
-        let world = World::open(Site { path, zone, date_format, clock, outlet })
+        let world = World::open(Site { path, zone, date_format, clock, outlet, initial })
             .map_err(|source| StartError::World { account: config.account_id.clone(), source: Box::new(source) })?;
         let account = Self {
             world,
@@ -59,6 +59,15 @@ impl Account {
             ledger,
             config,
         };
+        account.apply_limit();
         Ok((account, courier))
+    }
+
+    /// Gives the pool the size that the settings or else the configuration say.
+    pub(crate) fn apply_limit(&self) {
+        let settings = self.world.settings();
+        let tier = settings.tier.or(self.config.tier);
+        let limit = tier.map(|tier| tier.concurrency(settings.suitecloud_plus));
+        self.pool.resize(limit.unwrap_or(self.config.concurrency_limit));
     }
 }

@@ -1,5 +1,6 @@
 //! What the simulator is told at start: one TOML file, or this struct built by a test.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use crate::format::DateFormat;
+use crate::world::{Overlay, Tier};
 
 /// Settings of one process. All accounts share one port.
 #[derive(Debug, Clone, Deserialize)]
@@ -34,9 +36,15 @@ pub struct AccountConfig {
     /// Date format preference: `M/D/YYYY`, `D/M/YYYY`, `MM/DD/YYYY`, `DD/MM/YYYY`, `YYYY-MM-DD`, `D-Mon-YYYY`.
     #[serde(default = "default_date_format")]
     pub date_format: String,
+    /// Service tier, which decides the concurrency limit instead of the next setting.
+    #[serde(default)]
+    pub tier: Option<Tier>,
     /// Requests that may run at once over REST and RESTlets together.
     #[serde(default = "default_concurrency_limit")]
     pub concurrency_limit: u32,
+    /// Features that differ from those of a new account, e.g. `oneworld = false`.
+    #[serde(default)]
+    pub features: BTreeMap<String, bool>,
     /// Milliseconds added to every call that writes.
     #[serde(default)]
     pub write_latency_ms: u64,
@@ -166,7 +174,9 @@ impl AccountConfig {
             account_id: account_id.to_owned(),
             time_zone: default_time_zone(),
             date_format: default_date_format(),
+            tier: None,
             concurrency_limit: default_concurrency_limit(),
+            features: BTreeMap::new(),
             write_latency_ms: 0,
             read_latency_ms: 0,
             oauth2: None,
@@ -181,7 +191,7 @@ impl AccountConfig {
     }
 
     /// Checks the values that serde cannot.
-    pub(crate) fn checked(&self) -> Result<(TimeZone, DateFormat), ConfigError> {
+    pub(crate) fn checked(&self) -> Result<(TimeZone, DateFormat, Overlay), ConfigError> {
         let refused = |field, read: &str, accepted| ConfigError::Refused {
             account: self.account_id.clone(),
             field,
@@ -199,9 +209,15 @@ impl AccountConfig {
         if self.concurrency_limit == 0 {
             return Err(refused("concurrency_limit", "0", "1 or more"));
         }
-        Ok((zone, format))
+        let mut overlay = Overlay::default();
+        overlay.switch(&self.features).map_err(|name| refused("features", &name, FEATURE_NAMES))?;
+        Ok((zone, format, overlay))
     }
 }
+
+/// As [`crate::catalog::FEATURES`] has them.
+const FEATURE_NAMES: &str = "advancedbom, bins, classes, departments, legacytax, locations, multibook, multicurrency, oneworld, \
+    suitetax, unitsofmeasure";
 
 fn default_time_zone() -> String {
     "America/Los_Angeles".to_owned()

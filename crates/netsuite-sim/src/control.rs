@@ -1,6 +1,7 @@
 //! The control API (`/_sim/v1/…`): what people and tests do to the simulated accounts. Loopback only.
 
 mod problem;
+mod settings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,9 +21,10 @@ use serde_json::{Map, Value, json};
 
 use crate::account::Account;
 use crate::app::App;
+use crate::catalog::catalog;
 use crate::clock::Mode;
 use crate::faults::Rules;
-use crate::world::{ALL_TYPES, Amounts, Edit, Import, Operation, RecordType, SchemaChange, WorldError, iso};
+use crate::world::{Amounts, Edit, Import, Operation, RecordType, SchemaChange, WorldError, iso};
 use problem::Problem;
 
 const MAX_LATE_SECONDS: f64 = 86_400.0;
@@ -39,6 +41,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/faults", get(faults).post(add_faults).delete(clear_faults))
         .route("/phantom", post(phantom))
         .route("/schema", post(schema))
+        .route("/settings", get(settings::read).patch(settings::change))
         .route("/generate", post(generate))
         .route("/import", post(import))
         .route("/reset", post(reset));
@@ -89,7 +92,7 @@ fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
 
 fn kind(name: &str) -> Result<&'static RecordType, Problem> {
     RecordType::named(name).ok_or_else(|| {
-        let known: Vec<&str> = ALL_TYPES.iter().map(|kind| kind.name).collect();
+        let known: Vec<&str> = catalog().records().iter().map(|kind| kind.name).collect();
         Problem::field("type", &format!("there is no record type {name}; there are {}", known.join(", ")))
     })
 }
@@ -252,6 +255,7 @@ async fn reset(Named(account): Named) -> Result<StatusCode, Problem> {
     account.faults.clear();
     account.pool.pretend(0);
     work(account.clone(), |account| account.world.reset()).await?;
+    account.apply_limit();
     account.ledger.clear();
     Ok(StatusCode::NO_CONTENT)
 }

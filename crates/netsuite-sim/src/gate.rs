@@ -13,6 +13,7 @@ use crate::auth::{Entry, Grant, OAuth1, Reason, Scope, parse_header};
 use crate::clock::Clock;
 use crate::faults::{FaultKind, Rule, Seen};
 use crate::wire::{BreakOff, Call, HangUp, empty_answer, plain_rest_error, rest_over_limit, restlet_error, unexpected};
+use crate::world::Overload;
 use crate::{rest, restlet, token};
 
 pub(crate) const RESTLET_PATH: &str = "/app/site/hosting/restlet.nl";
@@ -190,6 +191,9 @@ async fn admitted(
     }
     let Some(slot) = account.pool.enter() else {
         account.ledger.over_limit();
+        if account.world.settings().overload == Overload::InvalidLogin {
+            return login_refused(surface, Scheme::Tba, &account.config.realm());
+        }
         return match surface {
             Surface::Rest => rest_over_limit(),
             Surface::Restlet => restlet_error(StatusCode::BAD_REQUEST, "SSS_REQUEST_LIMIT_EXCEEDED", OVER_LIMIT),

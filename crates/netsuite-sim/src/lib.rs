@@ -3,6 +3,7 @@
 mod account;
 mod app;
 mod auth;
+mod catalog;
 mod clock;
 mod config;
 mod control;
@@ -24,3 +25,4 @@ pub use auth::MappingError;
 pub use config::{AccountConfig, Config, ConfigError, IngestConfig, OAuth2Config, Secret, TbaConfig};
 pub use server::{Running, StartError, start};
 pub use ue::ScriptError;
+pub use world::Tier;

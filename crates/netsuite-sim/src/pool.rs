@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Slots of one account. Requests over the limit are refused, never queued.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    limit: u32,
+    limit: AtomicU32,
     running: AtomicU32,
     phantom: AtomicU32,
 }
@@ -19,12 +19,12 @@ pub(crate) struct Slot<'a> {
 
 impl Pool {
     pub(crate) fn new(limit: u32) -> Self {
-        Self { limit, running: AtomicU32::new(0), phantom: AtomicU32::new(0) }
+        Self { limit: AtomicU32::new(limit), running: AtomicU32::new(0), phantom: AtomicU32::new(0) }
     }
 
     /// Takes a slot, unless none is left.
     pub(crate) fn enter(&self) -> Option<Slot<'_>> {
-        let free = self.limit.saturating_sub(self.phantom.load(Ordering::Acquire));
+        let free = self.limit().saturating_sub(self.phantom.load(Ordering::Acquire));
         let taken = self
             .running
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| (running < free).then_some(running + 1));
@@ -37,13 +37,18 @@ impl Pool {
     }
 
     pub(crate) fn limit(&self) -> u32 {
-        self.limit
+        self.limit.load(Ordering::Acquire)
+    }
+
+    /// Changes how many requests may run at once; those that run go on.
+    pub(crate) fn resize(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Release);
     }
 
     /// Slots that nobody uses.
     pub(crate) fn free(&self) -> u32 {
         let used = self.running.load(Ordering::Acquire) + self.phantom.load(Ordering::Acquire);
-        self.limit.saturating_sub(used)
+        self.limit().saturating_sub(used)
     }
 }
 

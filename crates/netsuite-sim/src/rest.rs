@@ -17,6 +17,9 @@ const RECORD_PREFIX: &str = "/services/rest/record/v1/";
 
 /// Answers a REST call; the caller is logged in and holds a slot.
 pub(crate) fn answer(account: &Account, call: &Call) -> Response {
+    if let Some(refusal) = wrong_language(account, call) {
+        return refusal;
+    }
     match call.path.as_str() {
         "/services/rest/query/v1/suiteql" if call.method == Method::POST => query::answer(account, call),
         "/services/rest/query/v1/suiteql" => method_not_allowed(),
@@ -36,6 +39,17 @@ pub(crate) fn answer(account: &Account, call: &Call) -> Response {
             None => plain_rest_error(StatusCode::NOT_FOUND, "NOT_FOUND", "The requested URL does not exist."),
         },
     }
+}
+
+/// A user whose language is not the company's has to say so in every call.
+fn wrong_language(account: &Account, call: &Call) -> Option<Response> {
+    let settings = account.world.settings();
+    let wanted = settings.language.as_ref()?;
+    let sent = call.header("accept-language").unwrap_or_default();
+    let fits = sent.split(',').any(|tag| tag.trim().eq_ignore_ascii_case(wanted));
+    let text = "The value of the request header 'Accept-Language' is invalid. Provide a valid value.";
+    let about = Some(("o:errorHeader", "Accept-Language"));
+    (!fits).then(|| rest_error(StatusCode::BAD_REQUEST, &crate::wire::Detail { code: "INVALID_HEADER", text, about }))
 }
 
 fn record(account: &Account, call: &Call, rest: &str) -> Response {

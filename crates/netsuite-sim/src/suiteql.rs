@@ -1,10 +1,14 @@
 //! SuiteQL: translated onto SQLite, so that joins, grouping and functions are real.
 
+mod calendar;
 mod catalog;
 mod clauses;
 mod expr;
 pub(crate) mod functions;
+mod items;
 mod masks;
+mod numbers;
+mod outer;
 mod rewrite;
 mod token;
 
@@ -14,14 +18,10 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ToSql};
 use serde_json::{Number, Value as Json};
 
-use crate::format::DateFormat;
-use crate::world::{World, WorldError};
+use crate::world::{Settings, World, WorldError};
 use catalog::Catalog;
-use functions::{Moment, plain};
+use functions::Moment;
 use rewrite::Rewriter;
-
-/// Rows beyond this many are never counted or shown.
-pub(crate) const MAX_ROWS: usize = 100_000;
 
 /// A query with the parameters of its `?`.
 #[derive(Debug)]
@@ -46,16 +46,6 @@ pub(crate) enum Cell {
 }
 
 impl Cell {
-    /// As REST SuiteQL prints it: text whatever it was; nothing for null.
-    pub(crate) fn into_text(self) -> Option<String> {
-        match self {
-            Self::Null => None,
-            Self::Text(text) => Some(text),
-            Self::Integer(number) => Some(number.to_string()),
-            Self::Real(number) => Some(plain(ValueRef::Real(number))),
-        }
-    }
-
     /// As a script's mapped result has it: numbers as numbers, null as null.
     pub(crate) fn into_json(self) -> Json {
         match self {
@@ -73,7 +63,8 @@ pub(crate) struct Page {
     /// Lower-case names.
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Vec<Cell>>,
-    /// Rows of the whole result, up to [`MAX_ROWS`]; of the page's end when not counted.
+    /// Rows of the whole result, up to the account's cap; of the page's end when not counted.
+    #[allow(dead_code, reason = "scripts that page through a result ask for it")]
     pub(crate) total: usize,
 }
 
@@ -141,21 +132,66 @@ impl QueryError {
     }
 }
 
+/// A page whose rows are written already.
+#[derive(Debug)]
+pub(crate) struct ItemPage {
+    /// The items as a JSON list.
+    pub(crate) items: String,
+    pub(crate) count: usize,
+    pub(crate) total: usize,
+}
+
 impl World {
     /// Runs a query on a snapshot of the visible records.
     ///
     /// # Errors
     /// What NetSuite would say about the query, or a failure of the storage.
     pub(crate) fn query(&self, query: &Query<'_>) -> Result<Page, QueryError> {
+        let mut rows = Vec::new();
+        let scan = self.scan(
+            query,
+            |_| {},
+            |row, width| {
+                let cells = (0..width).map(|index| Ok(cell(row.get_ref(index)?, self)));
+                rows.push(cells.collect::<rusqlite::Result<_>>()?);
+                Ok(())
+            },
+        )?;
+        Ok(Page { columns: scan.columns, rows, total: scan.total })
+    }
+
+    /// Runs a query and writes its rows as REST shows them.
+    ///
+    /// # Errors
+    /// As [`World::query`].
+    pub(crate) fn query_items(&self, query: &Query<'_>) -> Result<ItemPage, QueryError> {
+        let items = std::cell::RefCell::new(items::Items::new());
+        let mut count = 0;
+        let scan = self.scan(
+            query,
+            |columns| items.borrow_mut().name(columns),
+            |row, _| {
+                count += 1;
+                items.borrow_mut().push(row, self)
+            },
+        )?;
+        Ok(ItemPage { items: items.into_inner().finish(), count, total: scan.total })
+    }
+
+    fn scan(
+        &self,
+        query: &Query<'_>,
+        name: impl FnOnce(&[String]),
+        row: impl FnMut(&rusqlite::Row<'_>, usize) -> rusqlite::Result<()>,
+    ) -> Result<Scan, QueryError> {
         // Taken before the snapshot: whatever is stamped later than this "now" may or may not be in it.
         let now = self.now();
         let outcome = self.read(|reader| {
             reader.state.begin(now);
-            let overlay = self.overlay();
-            let catalog = Catalog::read(&reader.connection, overlay)?;
-            let page = run(&reader.connection, &catalog, query, self);
+            let catalog = Catalog::new(self.overlay());
+            let scan = run(&reader.connection, &catalog, query, &self.settings(), name, row);
             let bad_date = reader.state.bad_date();
-            Ok((page, bad_date))
+            Ok((scan, bad_date))
         });
         match outcome? {
             (_, Some(text)) => Err(QueryError::BadDate {
@@ -163,46 +199,62 @@ impl World {
                 format: self.date_format.name().to_owned(),
                 zone: self.zone.iana_name().unwrap_or("UTC").to_owned(),
             }),
-            (page, None) => page,
+            (scan, None) => scan,
         }
     }
 }
 
-fn run(connection: &Connection, catalog: &Catalog, query: &Query<'_>, world: &World) -> Result<Page, QueryError> {
+/// What is known after a query's rows were read.
+struct Scan {
+    columns: Vec<String>,
+    total: usize,
+}
+
+fn run(
+    connection: &Connection,
+    catalog: &Catalog,
+    query: &Query<'_>,
+    settings: &Settings,
+    name: impl FnOnce(&[String]),
+    mut each: impl FnMut(&rusqlite::Row<'_>, usize) -> rusqlite::Result<()>,
+) -> Result<Scan, QueryError> {
     let (nodes, expected) = token::parse(query.text)?;
     if expected != query.params.len() {
         return Err(QueryError::Parameters { given: query.params.len(), expected });
     }
     let mut rewriter = Rewriter::new(catalog, query.with_allowed);
+    rewriter.is_unstable = settings.unstable_order;
     let sql = rewriter.query(&nodes)?;
-    let (tables, is_limited) = (rewriter.tables, rewriter.is_limited);
+    let Rewriter { tables, is_limited, counting, .. } = rewriter;
     let fail = |error| explained(error, catalog, &tables);
     let params: Vec<Parameter> = query.params.iter().map(parameter).collect();
     // The page and the count are of one snapshot.
     let snapshot = connection.unchecked_transaction().map_err(fail)?;
-    let end = query.offset.saturating_add(query.limit).min(MAX_ROWS);
+    let end = query.offset.saturating_add(query.limit).min(settings.row_cap);
     // One row more than the page tells whether there is more. A limit lets SQLite sort no more than it shows.
     let paged = if is_limited { sql.clone() } else { format!("{sql} LIMIT {}", end + 1) };
     let mut statement = snapshot.prepare_cached(&paged).map_err(fail)?;
     let columns: Vec<String> = statement.column_names().into_iter().map(str::to_lowercase).collect();
+    name(&columns);
     let mut rows = statement.query(rusqlite::params_from_iter(&params)).map_err(fail)?;
-    let mut page = Page { columns, rows: Vec::new(), total: 0 };
-    while page.total <= end
+    let mut total = 0;
+    while total <= end
         && let Some(row) = rows.next().map_err(fail)?
     {
-        page.total += 1;
-        if page.total > query.offset && page.total <= end {
-            let cells = (0..page.columns.len()).map(|index| Ok(cell(row.get_ref(index)?, world)));
-            page.rows.push(cells.collect::<rusqlite::Result<_>>().map_err(fail)?);
+        total += 1;
+        if total > query.offset && total <= end {
+            each(row, columns.len()).map_err(fail)?;
         }
     }
-    if page.total > end && query.counted {
-        let counting = format!("SELECT COUNT(*) FROM ({sql})");
+    if total > end && query.counted {
+        // A simple query is counted without making its columns; its parameters may be among those.
+        let simple = counting.filter(|_| params.is_empty());
+        let counting = simple.unwrap_or_else(|| format!("SELECT COUNT(*) FROM ({sql})"));
         let mut statement = snapshot.prepare_cached(&counting).map_err(fail)?;
         let count: i64 = statement.query_row(rusqlite::params_from_iter(&params), |row| row.get(0)).map_err(fail)?;
-        page.total = usize::try_from(count).unwrap_or(MAX_ROWS).min(MAX_ROWS);
+        total = usize::try_from(count).unwrap_or(settings.row_cap).min(settings.row_cap);
     }
-    Ok(page)
+    Ok(Scan { columns, total })
 }
 
 fn cell(value: ValueRef<'_>, world: &World) -> Cell {
@@ -213,7 +265,7 @@ fn cell(value: ValueRef<'_>, world: &World) -> Cell {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
             let text = String::from_utf8_lossy(bytes);
             match Moment::of(&text) {
-                Some(moment) => Cell::Text(rendered(moment, world, &world.date_format)),
+                Some(moment) => Cell::Text(rendered(moment, world)),
                 None if text.is_empty() => Cell::Null,
                 None => Cell::Text(text.into_owned()),
             }
@@ -222,8 +274,8 @@ fn cell(value: ValueRef<'_>, world: &World) -> Cell {
 }
 
 /// A bare date, in the account's zone and format, whatever time it has.
-fn rendered(moment: Moment, world: &World, format: &DateFormat) -> String {
-    format.render(moment.wall(&world.zone).date())
+fn rendered(moment: Moment, world: &World) -> String {
+    world.date_format.render(moment.wall(&world.zone).date())
 }
 
 struct Parameter(Value);

@@ -88,11 +88,18 @@ pub(crate) fn empty_answer(status: StatusCode) -> Response {
 
 /// An answer of REST services: 200 with a resource.
 pub(crate) fn resource(kind: &'static str, body: &Json) -> Response {
+    resource_text(kind, body.to_string())
+}
+
+/// An answer of REST services whose JSON is written already.
+pub(crate) fn resource_text(kind: &'static str, body: String) -> Response {
     let content_type = match kind {
         "collection" => "application/vnd.oracle.resource+json; type=collection",
         _ => "application/vnd.oracle.resource+json; type=singular",
     };
-    json_answer(StatusCode::OK, content_type, body)
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }
 
 /// One detail of a REST error.

@@ -14,6 +14,7 @@ mod refusal;
 mod rules;
 mod save;
 mod schema;
+mod settings;
 mod value;
 
 use std::path::{Path, PathBuf};
@@ -22,20 +23,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use serde_json::Value as Json;
 
+pub(crate) use crate::catalog::{Field, Kind, RecordType};
 pub(crate) use draft::Draft;
 pub(crate) use edit::Edit;
 pub(crate) use generate::Amounts;
 pub(crate) use guard::{WriteItem, WriteReply, WriteStatus};
 pub(crate) use import::Import;
-pub(crate) use kind::{ALL as ALL_TYPES, Field, Kind, RecordType};
 pub(crate) use overlay::{Overlay, SchemaChange};
 pub(crate) use read::Stored;
 pub(crate) use refusal::{Refusal, WorldError};
 pub(crate) use save::{Author, INTEGRATION_USER, Operation, Saved, Saving};
-pub(crate) use schema::{MOMENT_TYPE, VISIBLE as VISIBLE_TABLES};
+pub use settings::Tier;
+pub(crate) use settings::{Overload, Settings};
 pub(crate) use value::{MOMENT_MARK, Value, WALL_MARK, iso, moment_column, moment_of_column};
 
 use crate::clock::Clock;
@@ -58,6 +60,9 @@ pub(crate) struct World {
     /// Unix second at which the next late change becomes visible.
     next_due: AtomicI64,
     overlay: RwLock<Arc<Overlay>>,
+    settings: RwLock<Arc<Settings>>,
+    /// The overlay of a new account, which a reset goes back to.
+    initial: Overlay,
     /// Where user-event scripts post.
     outlet: Option<Outlet>,
 }
@@ -75,6 +80,8 @@ pub(crate) struct Site {
     pub(crate) date_format: DateFormat,
     pub(crate) clock: Arc<Clock>,
     pub(crate) outlet: Option<Outlet>,
+    /// Features of the account as configured.
+    pub(crate) initial: Overlay,
 }
 
 impl World {
@@ -83,15 +90,16 @@ impl World {
     /// # Errors
     /// When the file cannot be opened or is no world.
     pub(crate) fn open(site: Site) -> Result<Self, WorldError> {
-        let Site { path, zone, date_format, clock, outlet } = site;
+        let Site { path, zone, date_format, clock, outlet, initial } = site;
         let mut writer = Connection::open(&path)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
         // A killed process loses nothing of what it committed; only a machine that dies may lose the last moments.
         writer.pragma_update(None, "synchronous", "NORMAL")?;
         prepare(&writer, &zone, &date_format)?;
-        schema::create(&mut writer)?;
+        schema::create(&mut writer, &zone)?;
         save::employee(&writer, INTEGRATION_USER)?;
-        let overlay = overlay::load(&writer)?;
+        let overlay = load(&writer, OVERLAY)?.unwrap_or_else(|| initial.clone());
+        let settings = load(&writer, SETTINGS)?.unwrap_or_default();
         let due: Option<i64> = writer.query_row("SELECT min(due) FROM sim_pending", [], |row| row.get(0))?;
         let readers = (0..READERS).map(|_| reader(&path, &zone, &date_format)).collect::<Result<_, _>>()?;
         Ok(Self {
@@ -103,6 +111,8 @@ impl World {
             turn: AtomicUsize::new(0),
             next_due: AtomicI64::new(due.unwrap_or(NOTHING_DUE)),
             overlay: RwLock::new(Arc::new(overlay)),
+            settings: RwLock::new(Arc::new(settings)),
+            initial,
             outlet,
         })
     }
@@ -124,7 +134,8 @@ impl World {
         let at = self.now();
         let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut scripted = Vec::new();
-        let done = work(&Saving { tx: &tx, zone: &self.zone, at, author }, &mut scripted)?;
+        let settings = self.settings();
+        let done = work(&Saving { tx: &tx, zone: &self.zone, at, author, settings: &settings }, &mut scripted)?;
         tx.commit()?;
         self.announce(&scripted);
         Ok(done)
@@ -173,8 +184,25 @@ impl World {
     /// Changes what SuiteQL sees of a table.
     pub(crate) fn change_schema(&self, change: &SchemaChange) -> Result<(), WorldError> {
         let writer = self.writer();
-        let next = overlay::changed(&writer, &self.overlay(), change)?;
-        overlay::store(&writer, &next)?;
+        let next = overlay::changed(&self.overlay(), change)?;
+        self.put_overlay(&writer, next)
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes features, what the role sees, and settings.
+    pub(crate) fn put(&self, overlay: Overlay, settings: Settings) -> Result<(), WorldError> {
+        let writer = self.writer();
+        store(&writer, SETTINGS, &settings)?;
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.put_overlay(&writer, overlay)
+    }
+
+    fn put_overlay(&self, writer: &Connection, next: Overlay) -> Result<(), WorldError> {
+        store(writer, OVERLAY, &next)?;
         *self.overlay.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(())
     }
@@ -182,9 +210,10 @@ impl World {
     /// Forgets every record and schema change; numbering goes on.
     pub(crate) fn reset(&self) -> Result<(), WorldError> {
         let mut writer = self.writer();
-        schema::clear(&mut writer)?;
+        schema::clear(&mut writer, &self.zone)?;
         self.next_due.store(NOTHING_DUE, Ordering::Release);
-        *self.overlay.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        *self.overlay.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.initial.clone());
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
         Ok(())
     }
 
@@ -197,6 +226,26 @@ impl World {
     fn writer(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Keys of stored documents.
+const OVERLAY: &str = "overlay";
+const SETTINGS: &str = "settings";
+
+/// A stored document; a new world has none.
+fn load<T: serde::de::DeserializeOwned>(connection: &Connection, key: &str) -> Result<Option<T>, WorldError> {
+    let sql = "SELECT value FROM sim_meta WHERE key = ?";
+    let text: Option<String> = connection.query_row(sql, [key], |row| row.get(0)).optional()?;
+    text.map(|text| Ok(serde_json::from_str(&text)?)).transpose()
+}
+
+fn store<T: serde::Serialize>(connection: &Connection, key: &str, document: &T) -> Result<(), WorldError> {
+    connection.execute(
+        "INSERT INTO sim_meta (key, value) VALUES (?, ?)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        rusqlite::params![key, serde_json::to_string(document)?],
+    )?;
+    Ok(())
 }
 
 fn prepare(connection: &Connection, zone: &TimeZone, format: &DateFormat) -> Result<Arc<QueryState>, WorldError> {

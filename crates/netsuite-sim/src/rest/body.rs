@@ -33,7 +33,7 @@ pub(super) fn draft(call: &Call, kind: &RecordType) -> Result<Draft, Problem> {
             replaces = call.param("replace").is_some_and(|list| list.split(',').any(|own| own.trim() == SUBLIST));
             continue;
         }
-        match kind.fields.iter().find(|field| field.rest == name) {
+        match kind.fields.iter().find(|field| field.rest == name && field.in_rest) {
             Some(field) => {
                 changes.insert(field.name.to_owned(), value);
             }

@@ -3,12 +3,12 @@
 use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 
 use super::{Problem, links, paging};
 use crate::account::Account;
 use crate::suiteql::{Query, QueryError};
-use crate::wire::{Call, resource};
+use crate::wire::{Call, resource_text};
 
 const PREFIX: &str = "Invalid search query. Detailed unprocessed description follows. ";
 
@@ -40,7 +40,7 @@ fn run(account: &Account, call: &Call) -> Result<Response, Problem> {
         Problem::Request(StatusCode::BAD_REQUEST, "INVALID_CONTENT", text, None)
     })?;
     let query = Query { text: &body.q, params: &body.params, limit, offset, with_allowed: false, counted: true };
-    let page = match account.world.query(&query) {
+    let page = match account.world.query_items(&query) {
         Ok(page) => page,
         Err(QueryError::World(error)) => return Err(error.into()),
         Err(error) => {
@@ -48,29 +48,14 @@ fn run(account: &Account, call: &Call) -> Result<Response, Problem> {
             return Err(Problem::parameter("q", text));
         }
     };
-    account.ledger.rows(page.rows.len());
-    let columns = &page.columns;
-    let items: Vec<Json> = page
-        .rows
-        .into_iter()
-        .map(|cells| {
-            let mut item = Map::new();
-            item.insert("links".to_owned(), json!([]));
-            // A null has no key at all.
-            let values = columns.iter().zip(cells).filter_map(|(name, cell)| Some((name, cell.into_text()?)));
-            item.extend(values.map(|(name, text)| (name.clone(), Json::from(text))));
-            Json::Object(item)
-        })
-        .collect();
-    Ok(resource(
-        "collection",
-        &json!({
-            "links": links(call, limit, offset, page.total),
-            "count": items.len(),
-            "hasMore": offset + items.len() < page.total,
-            "items": items,
-            "offset": offset,
-            "totalResults": page.total,
-        }),
-    ))
+    account.ledger.rows(page.count);
+    let body = format!(
+        "{{\"links\":{},\"count\":{},\"hasMore\":{},\"items\":{},\"offset\":{offset},\"totalResults\":{}}}",
+        links(call, limit, offset, page.total),
+        page.count,
+        offset + page.count < page.total,
+        page.items,
+        page.total,
+    );
+    Ok(resource_text("collection", body))
 }

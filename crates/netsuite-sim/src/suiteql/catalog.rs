@@ -1,99 +1,75 @@
-//! The tables and columns that SuiteQL shows.
+//! The tables and columns that SuiteQL shows to a role of an account.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
-
-use rusqlite::Connection;
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 
 use super::QueryError;
-use crate::world::{MOMENT_TYPE, Overlay, VISIBLE_TABLES};
+use crate::catalog::{Field, Kind, Table, catalog};
+use crate::world::Overlay;
 
-/// Columns of every visible table, and what an administrator changed.
+/// The catalogue as an account's features, its administrator and the role leave it.
 #[derive(Debug)]
 pub(super) struct Catalog {
     overlay: Arc<Overlay>,
-    tables: &'static Tables,
 }
 
-#[derive(Debug)]
-struct Tables {
-    columns: BTreeMap<&'static str, Vec<Column>>,
-    moments: BTreeSet<String>,
-}
+/// Names of columns that hold moments; a name does so in every table or in none.
+static MOMENTS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
+    let columns = catalog().tables.iter().flat_map(|table| &table.columns);
+    columns.filter(|column| column.is_date()).map(|column| column.name).collect()
+});
 
-/// Every account has the same tables: they are read once.
-static TABLES: OnceLock<Tables> = OnceLock::new();
-
-#[derive(Debug, Clone)]
-struct Column {
-    name: String,
-    required: bool,
-}
-
-impl Tables {
-    fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let mut columns = BTreeMap::new();
-        let mut moments = BTreeSet::new();
-        for table in VISIBLE_TABLES {
-            let mut statement =
-                connection.prepare_cached(r#"SELECT name, type, "notnull" OR pk FROM pragma_table_info(?)"#)?;
-            let mut rows = statement.query([table])?;
-            let mut list = Vec::new();
-            while let Some(row) = rows.next()? {
-                let name: String = row.get(0)?;
-                if row.get_ref(1)?.as_str() == Ok(MOMENT_TYPE) {
-                    moments.insert(name.clone());
-                }
-                list.push(Column { name, required: row.get(2)? });
-            }
-            columns.insert(table, list);
-        }
-        Ok(Self { columns, moments })
-    }
+/// What a reference or a code is shown as.
+pub(super) enum Shown {
+    /// The title of a row of that table.
+    Title { table: &'static str, key: &'static str, title: &'static str },
+    /// The word for a code of that list; with the column that tells which of several lists in one, where it is.
+    Code(&'static str),
 }
 
 impl Catalog {
     /// The tables, as that overlay shows them.
-    pub(super) fn read(connection: &Connection, overlay: Arc<Overlay>) -> rusqlite::Result<Self> {
-        let tables = match TABLES.get() {
-            Some(tables) => tables,
-            None => {
-                let tables = Tables::read(connection)?;
-                TABLES.get_or_init(|| tables)
-            }
-        };
-        Ok(Self { overlay, tables })
+    pub(super) fn new(overlay: Arc<Overlay>) -> Self {
+        Self { overlay }
     }
 
-    /// How to read that table in SQLite: its quoted name, or a selection that leaves out what was taken away.
+    /// How to read that table in SQLite: a selection of what is shown of it.
     ///
     /// # Errors
     /// The table does not exist, or the role may not see it.
     pub(super) fn source(&self, typed: &str) -> Result<String, QueryError> {
-        let table = typed.to_lowercase();
-        let Some(columns) = self.tables.columns.get(table.as_str()) else {
+        let name = typed.to_lowercase();
+        let Some(table) = catalog().table(&name) else {
             return Err(QueryError::UnknownTable(typed.to_owned()));
         };
-        let Some(overlay) = self.overlay.of(&table) else { return Ok(format!("\"{table}\"")) };
-        if overlay.forbidden {
-            return Err(QueryError::NoPermission(table));
+        if !self.overlay.shows(table) {
+            return Err(QueryError::NoPermission(name));
         }
-        let shown = columns.iter().filter_map(|column| {
-            let name = &column.name;
-            if overlay.removed.contains(name) || overlay.unexposed.contains(name) {
-                return None;
+        let key = table.key.map(|key| format!("\"{key}\""));
+        let columns = table.columns.iter().filter(|column| self.overlay.shows_column(table, column)).map(|column| {
+            match self.overlay.renamed(table.name, column.name) {
+                Some(to) => format!("\"{}\" AS \"{to}\"", column.name),
+                None => format!("\"{}\"", column.name),
             }
-            Some(match overlay.renamed.get(name) {
-                Some(to) => format!("\"{name}\" AS \"{to}\""),
-                None => format!("\"{name}\""),
-            })
         });
-        Ok(format!("(SELECT {} FROM \"{table}\")", shown.collect::<Vec<_>>().join(", ")))
+        let shown: Vec<String> = key.into_iter().chain(columns).collect();
+        let rows = self.overlay.rows(table).map(|filter| format!(" WHERE {filter}")).unwrap_or_default();
+        Ok(format!("(SELECT {} FROM \"{name}\"{rows})", shown.join(", ")))
     }
 
     /// Whether a column of that name holds moments.
     pub(super) fn is_moment(&self, column: &str) -> bool {
-        self.tables.moments.contains(&column.to_lowercase())
+        MOMENTS.contains(column.to_lowercase().as_str())
+    }
+
+    /// Whether one of those tables shows a column of that name.
+    pub(super) fn knows(&self, column: &str, tables: &[(String, String)]) -> bool {
+        tables.iter().filter_map(|(_, name)| catalog().table(name)).any(|table| {
+            table.key == Some(column) || {
+                let mut shown = table.columns.iter().filter(|own| self.overlay.shows_column(table, own));
+                shown.any(|own| self.overlay.renamed(table.name, own.name).unwrap_or(own.name) == column)
+            }
+        })
     }
 
     /// Whether every one of those tables that has the column never leaves it empty.
@@ -101,18 +77,33 @@ impl Catalog {
         let column = column.to_lowercase();
         let mut holders = tables
             .iter()
-            .filter_map(|(_, table)| self.tables.columns.get(table.as_str()))
-            .filter_map(|columns| columns.iter().find(|own| own.name == column))
+            .filter_map(|(_, name)| catalog().table(name))
+            .filter_map(|table| match table.key == Some(column.as_str()) {
+                true => Some(true),
+                false => table.column(&column).map(|own| own.not_null),
+            })
             .peekable();
-        holders.peek().is_some() && holders.all(|own| own.required)
+        holders.peek().is_some() && holders.all(|required| required)
+    }
+
+    /// What `BUILTIN.DF` shows for a column, looked for in the table of that alias or in all of them.
+    pub(super) fn display(&self, alias: Option<&str>, column: &str, tables: &[(String, String)]) -> Option<Shown> {
+        let own = tables.iter().filter(|(name, _)| alias.is_none_or(|alias| alias == name));
+        let mut fields = own.filter_map(|(_, name)| catalog().table(name)?.column(column));
+        // A table of that alias may be a subquery, whose column then is looked for by name alone.
+        let field: &Field = fields.find(|field| field.codes.is_some() || matches!(field.kind, Kind::Reference(_)))?;
+        match field.kind {
+            Kind::Reference(target) => {
+                let Table { name, key, title, .. } = catalog().table(target)?;
+                Some(Shown::Title { table: name, key: (*key)?, title })
+            }
+            _ => field.codes.map(Shown::Code),
+        }
     }
 
     /// The table in which that column exists but is not exposed.
     pub(super) fn unexposed(&self, column: &str, tables: &[(String, String)]) -> Option<String> {
         let column = column.to_lowercase();
-        tables
-            .iter()
-            .find(|(_, table)| self.overlay.of(table).is_some_and(|overlay| overlay.unexposed.contains(&column)))
-            .map(|(_, table)| table.clone())
+        tables.iter().find(|(_, table)| self.overlay.hides(table, &column)).map(|(_, table)| table.clone())
     }
 }

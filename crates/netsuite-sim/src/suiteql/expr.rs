@@ -1,8 +1,10 @@
 //! Expressions: functions by their Oracle names, date arithmetic, and everything SQLite would read otherwise.
 
 use super::QueryError;
+use super::catalog::Shown;
 use super::rewrite::Rewriter;
 use super::token::Node;
+use crate::catalog::catalog;
 
 const MAX_IN_ITEMS: usize = 1_000;
 
@@ -47,10 +49,9 @@ const KEYWORDS: [&str; 36] = [
 ];
 
 /// Functions that mean the same in SQLite.
-const SAME: [&str; 28] = [
+const SAME: [&str; 27] = [
     "ABS",
     "AVG",
-    "CAST",
     "COALESCE",
     "CONCAT",
     "COUNT",
@@ -79,7 +80,17 @@ const SAME: [&str; 28] = [
 ];
 
 /// Functions that go by another name in SQLite.
-const RENAMED: [(&str, &str); 7] = [
+const RENAMED: [(&str, &str); 17] = [
+    ("CEIL", "ns_ceil"),
+    ("FLOOR", "ns_floor"),
+    ("INITCAP", "ns_initcap"),
+    ("LPAD", "ns_lpad"),
+    ("MONTHS_BETWEEN", "ns_months_between"),
+    ("POWER", "ns_power"),
+    ("RPAD", "ns_rpad"),
+    ("SIGN", "ns_sign"),
+    ("SQRT", "ns_sqrt"),
+    ("TO_CLOB", "ns_text"),
     ("NVL", "IFNULL"),
     ("GREATEST", "MAX"),
     ("LEAST", "MIN"),
@@ -90,7 +101,8 @@ const RENAMED: [(&str, &str); 7] = [
 ];
 
 /// Functions whose value is always a date.
-const DATES: [(&str, &str); 4] = [
+const DATES: [(&str, &str); 5] = [
+    ("LAST_DAY", "ns_last_day"),
     ("TO_DATE", "ns_to_date"),
     ("TO_TIMESTAMP", "ns_to_date"),
     ("SYS_EXTRACT_UTC", "ns_utc"),
@@ -142,7 +154,10 @@ impl Rewriter<'_> {
                 _ => {
                     operands += 1;
                     let (operand, used) = self.dated(rest)?;
-                    (operand.text, used, operand.is_date)
+                    let joined = out.ends_with("|| ") || rest.get(used) == Some(&Node::Op("||"));
+                    // Oracle joins nothing as an empty text, and a date as the user sees it.
+                    let text = if joined { format!("ns_text({})", operand.text) } else { operand.text };
+                    (text, used, operand.is_date && !joined)
                 }
             };
             is_date = date;
@@ -188,6 +203,8 @@ impl Rewriter<'_> {
 
     fn operand(&mut self, nodes: &[Node]) -> Result<(Operand, usize), QueryError> {
         match nodes {
+            // To Oracle an empty text is no value at all.
+            [Node::Text(text), ..] if text.is_empty() => Ok((Operand::plain("NULL"), 1)),
             [Node::Text(text), ..] => Ok((Operand::plain(quoted_text(text)), 1)),
             [Node::Number(number), ..] => Ok((Operand::plain(number.as_str()), 1)),
             [Node::Param(index), ..] => Ok((Operand::plain(format!("?{index}")), 1)),
@@ -195,10 +212,10 @@ impl Rewriter<'_> {
             [Node::Word(package), Node::Dot, Node::Word(name), Node::Group(arguments), ..]
                 if package.eq_ignore_ascii_case("BUILTIN") =>
             {
-                if name.eq_ignore_ascii_case("DF") {
-                    Ok((self.display(arguments)?, 4))
-                } else {
-                    Err(QueryError::Unsupported)
+                match name.to_uppercase().as_str() {
+                    "DF" => Ok((self.display(arguments)?, 4)),
+                    "CF" => Ok((Operand::plain(self.expression(arguments)?), 4)),
+                    _ => Err(QueryError::Unsupported),
                 }
             }
             [Node::Word(name), Node::Group(arguments), rest @ ..] => self.function(name, arguments, rest),
@@ -233,6 +250,7 @@ impl Rewriter<'_> {
                 return Err(QueryError::Unsupported);
             }
         }
+        self.known(nodes)?;
         let mut text = String::new();
         let mut used = 0;
         let mut last = "";
@@ -259,10 +277,41 @@ impl Rewriter<'_> {
         Ok((Operand { text, is_date }, used))
     }
 
+    /// Refuses a column that no table in reach has; what a subquery names is left to SQLite.
+    fn known(&self, nodes: &[Node]) -> Result<(), QueryError> {
+        let (alias, column) = match nodes {
+            [Node::Word(_) | Node::Quoted(_), Node::Dot, Node::Op("*"), ..] => return Ok(()),
+            [Node::Word(alias) | Node::Quoted(alias), Node::Dot, Node::Word(column) | Node::Quoted(column), ..] => {
+                (Some(alias.to_lowercase()), column)
+            }
+            [Node::Word(column) | Node::Quoted(column), ..] => (None, column),
+            _ => return Ok(()),
+        };
+        let lower = column.to_lowercase();
+        let reach: Vec<(String, String)> = match &alias {
+            Some(alias) => self.tables.iter().filter(|(name, _)| name == alias).cloned().collect(),
+            None => self.tables.clone(),
+        };
+        let is_open = self.is_opaque || reach.is_empty() || (alias.is_none() && self.aliases.contains(&lower));
+        if is_open || self.catalog.knows(&lower, &reach) {
+            return Ok(());
+        }
+        Err(match self.catalog.unexposed(&lower, &reach) {
+            Some(table) => QueryError::NotExposed { field: lower, table },
+            None => QueryError::UnknownColumn { name: column.clone(), tables: self.tables.iter().cloned().collect() },
+        })
+    }
+
     fn function(&mut self, name: &str, arguments: &[Node], rest: &[Node]) -> Result<(Operand, usize), QueryError> {
         let upper = name.to_uppercase();
-        if upper == "LISTAGG" {
-            return self.list_aggregate(arguments, rest);
+        match (upper.as_str(), arguments) {
+            ("LISTAGG", _) => return self.list_aggregate(arguments, rest),
+            ("CAST", _) => return self.cast(arguments),
+            ("EXTRACT", [Node::Word(part), from, date @ ..]) if from.is("FROM") => {
+                let date = self.expression(date)?;
+                return Ok((Operand::plain(format!("ns_extract({}, {date})", quoted_text(&part.to_uppercase()))), 2));
+            }
+            _ => {}
         }
         let list = split(arguments);
         let mut texts = Vec::with_capacity(list.len());
@@ -281,6 +330,8 @@ impl Rewriter<'_> {
                 format!("(CASE WHEN {} IS NOT NULL THEN {} ELSE {} END)", texts[0], texts[1], texts[2])
             }
             "DECODE" if texts.len() >= 3 => decode(&texts),
+            "REPLACE" if texts.len() == 2 => format!("REPLACE({joined}, '')"),
+            "REPLACE" if texts.len() == 3 => format!("REPLACE({}, {}, IFNULL({}, ''))", texts[0], texts[1], texts[2]),
             _ => {
                 let renamed = RENAMED.iter().find(|(oracle, _)| *oracle == upper).map(|(_, own)| *own);
                 let same = SAME.iter().find(|same| **same == upper).copied();
@@ -295,6 +346,23 @@ impl Rewriter<'_> {
         Ok((Operand::plain(text), 2))
     }
 
+    /// `CAST(x AS type)`.
+    fn cast(&mut self, arguments: &[Node]) -> Result<(Operand, usize), QueryError> {
+        let at = arguments.iter().position(|node| node.is("AS")).ok_or_else(|| QueryError::syntax("CAST"))?;
+        let text = self.expression(&arguments[..at])?;
+        let Some(Node::Word(kind)) = arguments.get(at + 1) else { return Err(QueryError::syntax("CAST")) };
+        Ok((
+            match kind.to_uppercase().as_str() {
+                "CHAR" | "VARCHAR" | "VARCHAR2" | "NVARCHAR2" | "CLOB" => Operand::plain(format!("ns_text({text})")),
+                "INTEGER" | "INT" | "SMALLINT" => Operand::plain(format!("CAST(ROUND({text}) AS INTEGER)")),
+                "NUMBER" | "NUMERIC" | "DECIMAL" | "FLOAT" => Operand::plain(format!("ns_number({text})")),
+                "DATE" | "TIMESTAMP" => Operand::date(&format!("ns_to_date({text})")),
+                _ => return Err(QueryError::Unsupported),
+            },
+            2,
+        ))
+    }
+
     /// `LISTAGG(x, ', ') WITHIN GROUP (ORDER BY y)`.
     fn list_aggregate(&mut self, arguments: &[Node], rest: &[Node]) -> Result<(Operand, usize), QueryError> {
         let list = self.expression(arguments)?;
@@ -307,38 +375,41 @@ impl Rewriter<'_> {
         }
     }
 
-    /// `BUILTIN.DF(column)`: the text a user sees for a reference.
+    /// `BUILTIN.DF(column)`: the text a user sees for a reference or a code.
     fn display(&mut self, arguments: &[Node]) -> Result<Operand, QueryError> {
         let (column, is_date) = self.typed(arguments)?;
         if is_date {
             return Ok(Operand::plain(format!("ns_to_char({column})")));
         }
-        let last = match arguments.last() {
-            Some(Node::Word(word) | Node::Quoted(word)) => word.to_lowercase(),
+        let (alias, last) = match arguments {
+            [Node::Word(last) | Node::Quoted(last)] => (None, last.to_lowercase()),
+            [Node::Word(alias) | Node::Quoted(alias), Node::Dot, Node::Word(last) | Node::Quoted(last)] => {
+                (Some(alias.to_lowercase()), last.to_lowercase())
+            }
             _ => return Err(QueryError::Unsupported),
         };
-        let (table, title) = match last.as_str() {
-            "entity" => ("customer", "altname"),
-            "item" => ("item", "itemid"),
-            "transaction" => ("\"transaction\"", "tranid"),
-            "terms" => ("term", "name"),
-            "currency" => ("currency", "name"),
-            "lastmodifiedby" | "deletedby" => ("employee", "entityid"),
-            "status" => {
-                let shown = format!(
-                    "CASE {column} WHEN 'A' THEN 'Sales Order : Pending Approval' \
-                     WHEN 'B' THEN 'Sales Order : Pending Fulfillment' ELSE {column} END"
-                );
-                return Ok(Operand::plain(format!("({shown})")));
-            }
+        Ok(Operand::plain(match self.catalog.display(alias.as_deref(), &last, &self.tables) {
+            // The inner names cannot capture the outer column, whatever it is called.
+            Some(Shown::Title { table, key, title }) => format!(
+                "(SELECT ns_title FROM (SELECT \"{key}\" AS ns_id, \"{title}\" AS ns_title FROM \"{table}\") \
+                 WHERE ns_id = {column})"
+            ),
+            Some(Shown::Code(list)) => coded(list, alias.as_deref(), &column),
             // Anything else displays as it is stored.
-            _ => return Ok(Operand::plain(column)),
-        };
-        // The inner names cannot capture the outer column, whatever it is called.
-        Ok(Operand::plain(format!(
-            "(SELECT ns_title FROM (SELECT id AS ns_id, {title} AS ns_title FROM {table}) WHERE ns_id = {column})"
-        )))
+            None => column,
+        }))
     }
+}
+
+/// A code in words; codes of transactions mean something else for each type.
+fn coded(list: &str, alias: Option<&str>, column: &str) -> String {
+    let Some(codes) = catalog().codes(list) else { return column.to_owned() };
+    let by_type = codes.keys().any(|code| code.contains(':'));
+    let kind = alias.map_or_else(|| "\"type\"".to_owned(), |alias| format!("{}.\"type\"", quoted_name(alias)));
+    let subject = if by_type { format!("({kind} || ':' || {column})") } else { format!("CAST({column} AS TEXT)") };
+    let cases: Vec<String> =
+        codes.iter().map(|(code, word)| format!("WHEN {} THEN {}", quoted_text(code), quoted_text(word))).collect();
+    format!("(CASE {subject} {} ELSE {column} END)", cases.join(" "))
 }
 
 /// Whether a word stands between operands rather than being one.

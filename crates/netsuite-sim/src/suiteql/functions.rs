@@ -17,6 +17,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 
 use super::masks::Mask;
+use super::{calendar, numbers};
 use crate::format::DateFormat;
 use crate::world::{MOMENT_MARK, WALL_MARK, moment_column, moment_of_column};
 
@@ -27,6 +28,8 @@ pub(crate) struct QueryState {
     now: AtomicI64,
     /// The first text that could not be read as a date.
     bad_date: Mutex<Option<String>>,
+    /// Another number for every call: where ties of an unstable order fall.
+    shaken: AtomicI64,
 }
 
 impl QueryState {
@@ -64,7 +67,7 @@ impl Moment {
         }
     }
 
-    fn to_text(self) -> String {
+    pub(super) fn to_text(self) -> String {
         match self {
             Self::Instant(moment) => moment_column(moment),
             Self::Wall(wall) => format!("{WALL_MARK}{}", wall.strftime("%Y-%m-%dT%H:%M:%S")),
@@ -122,6 +125,8 @@ pub(crate) fn register(
             _ => None,
         })
     })?;
+    calendar::register(connection, zone)?;
+    numbers::register(connection, zone, format)?;
     Ok(state)
 }
 
@@ -136,6 +141,10 @@ fn register_dates(
     connection.create_scalar_function("ns_now", 0, flags, move |_| {
         let now = Timestamp::from_second(shared.now.load(Memory::Acquire)).unwrap_or(Timestamp::UNIX_EPOCH);
         Ok(moment_column(now))
+    })?;
+    let shared = state.clone();
+    connection.create_scalar_function("ns_shake", 0, FunctionFlags::SQLITE_UTF8, move |_| {
+        Ok(shared.shaken.fetch_add(1, Memory::AcqRel).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64))
     })?;
     let (near, own_format) = (zone.clone(), format.clone());
     connection.create_scalar_function("ns_to_char", -1, flags, move |ctx| to_char(ctx, &near, &own_format))?;
@@ -211,8 +220,10 @@ fn to_char(ctx: &Context<'_>, zone: &TimeZone, format: &DateFormat) -> rusqlite:
             Ok(Some(mask.format(moment.wall(zone))))
         }
         (None, other) if ctx.len() == 1 => Ok(Some(plain(other))),
-        // Number masks are not translated; a wrong picture would be worse than none.
-        (None, _) => Err(user_error("TO_CHAR with a number mask is not supported".to_owned())),
+        (None, other) => match ctx.get_raw(1).as_str() {
+            Ok(mask) => numbers::masked(other, mask),
+            Err(_) => Ok(None),
+        },
     }
 }
 
@@ -268,7 +279,7 @@ fn compiled(mask: ValueRef<'_>) -> Result<Mask, rusqlite::Error> {
     Mask::compile(text).map_err(|mask| user_error(format!("date format not recognized: {mask}")))
 }
 
-fn moment_arg(ctx: &Context<'_>, index: usize) -> rusqlite::Result<Option<Moment>> {
+pub(super) fn moment_arg(ctx: &Context<'_>, index: usize) -> rusqlite::Result<Option<Moment>> {
     match ctx.get_raw(index) {
         ValueRef::Null => Ok(None),
         other => match other.as_str().ok().and_then(Moment::of) {
@@ -278,7 +289,7 @@ fn moment_arg(ctx: &Context<'_>, index: usize) -> rusqlite::Result<Option<Moment
     }
 }
 
-fn number_arg(ctx: &Context<'_>, index: usize) -> Option<f64> {
+pub(super) fn number_arg(ctx: &Context<'_>, index: usize) -> Option<f64> {
     match ctx.get_raw(index) {
         ValueRef::Integer(number) => Some(number as f64),
         ValueRef::Real(number) => Some(number),
@@ -287,7 +298,7 @@ fn number_arg(ctx: &Context<'_>, index: usize) -> Option<f64> {
     }
 }
 
-fn text_arg<'a>(ctx: &'a Context<'_>, index: usize) -> Option<Cow<'a, str>> {
+pub(super) fn text_arg<'a>(ctx: &'a Context<'_>, index: usize) -> Option<Cow<'a, str>> {
     match ctx.get_raw(index) {
         ValueRef::Null => None,
         ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes)),
@@ -307,10 +318,13 @@ pub(super) fn plain(value: ValueRef<'_>) -> String {
 
 /// Fifteen significant digits, so that sums of cents show no binary dust.
 fn real(number: f64) -> String {
-    let digits = format!("{number:.14e}").parse::<f64>().unwrap_or(number);
-    digits.to_string()
+    let exact = number.to_string();
+    if exact.len() <= 16 {
+        return exact;
+    }
+    format!("{number:.14e}").parse::<f64>().unwrap_or(number).to_string()
 }
 
-fn user_error(message: String) -> rusqlite::Error {
+pub(super) fn user_error(message: String) -> rusqlite::Error {
     rusqlite::Error::UserFunctionError(message.into())
 }

@@ -6,9 +6,11 @@ use super::QueryError;
 use super::catalog::Catalog;
 use super::clauses::{clauses, head, named, paging, split_rownum};
 use super::expr::{quoted_name, split};
+use super::outer;
 use super::token::Node;
 
 const JOIN_WORDS: [&str; 9] = ["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "OUTER", "CROSS", "NATURAL", "ON"];
+const SET_WORDS: [&str; 4] = ["UNION", "INTERSECT", "MINUS", "EXCEPT"];
 const AGGREGATES: [&str; 6] = ["COUNT", "SUM", "MIN", "MAX", "AVG", "LISTAGG"];
 
 /// Translates one query, remembering the tables it names.
@@ -20,23 +22,63 @@ pub(super) struct Rewriter<'a> {
     pub(super) tables: Vec<(String, String)>,
     /// Whether the last SELECT translated limits its rows: after a whole query, its outermost.
     pub(super) is_limited: bool,
+    /// Whether something is selected from whose columns are not in the catalogue: a subquery, a `WITH`.
+    pub(super) is_opaque: bool,
+    /// Names given to columns, while they may be used.
+    pub(super) aliases: BTreeSet<String>,
+    /// How to count the rows of the last SELECT translated without making them, where that is simple.
+    pub(super) counting: Option<String>,
+    /// Whether rows that ORDER BY does not tell apart come in any order.
+    pub(super) is_unstable: bool,
+    /// Whether the outermost query is a single SELECT.
+    is_sole: bool,
+    /// How deep the query stands in others.
+    depth: usize,
     /// Names given by `WITH`.
     named: BTreeSet<String>,
 }
 
 impl<'a> Rewriter<'a> {
     pub(super) fn new(catalog: &'a Catalog, with_allowed: bool) -> Self {
-        Self { catalog, with_allowed, tables: Vec::new(), is_limited: false, named: BTreeSet::new() }
+        Self {
+            catalog,
+            with_allowed,
+            tables: Vec::new(),
+            is_limited: false,
+            is_opaque: false,
+            aliases: BTreeSet::new(),
+            counting: None,
+            is_unstable: false,
+            is_sole: true,
+            depth: 0,
+            named: BTreeSet::new(),
+        }
     }
 
     /// A whole query or subquery.
     pub(super) fn query(&mut self, nodes: &[Node]) -> Result<String, QueryError> {
+        self.depth += 1;
+        let text = self.selects(nodes);
+        self.depth -= 1;
+        text
+    }
+
+    fn selects(&mut self, nodes: &[Node]) -> Result<String, QueryError> {
         let (mut out, mut rest) = self.with(nodes)?;
+        if self.depth == 1 {
+            self.is_sole = !rest.iter().any(|node| node.is_any(&SET_WORDS));
+        }
         loop {
-            let end = rest.iter().position(|node| node.is_any(&["UNION", "INTERSECT", "MINUS", "EXCEPT"]));
+            let end = rest.iter().position(|node| node.is_any(&SET_WORDS));
             let (select, tail) = rest.split_at(end.unwrap_or(rest.len()));
             out.push_str(&self.select(select)?);
-            let Some(operator) = tail.first() else { return Ok(out) };
+            let Some(operator) = tail.first() else {
+                if rest.len() < nodes.len() {
+                    // More than one SELECT, or names of a WITH.
+                    self.counting = None;
+                }
+                return Ok(out);
+            };
             let all = tail.get(1).is_some_and(|node| node.is("ALL"));
             out.push_str(match operator {
                 node if node.is("UNION") && all => " UNION ALL ",
@@ -74,7 +116,11 @@ impl<'a> Rewriter<'a> {
     }
 
     fn select(&mut self, nodes: &[Node]) -> Result<String, QueryError> {
-        let clauses = clauses(nodes)?;
+        let mut clauses = clauses(nodes)?;
+        let joined = outer::joined(clauses.from, clauses.filter)?;
+        if let Some(joined) = &joined {
+            (clauses.from, clauses.filter) = (&joined.from, &joined.filter);
+        }
         let (from, single) = self.from(clauses.from)?;
         let (filter, rownum) = split_rownum(clauses.filter)?;
         let filter = if filter.is_empty() { String::new() } else { format!(" WHERE {}", self.expression(&filter)?) };
@@ -99,6 +145,10 @@ impl<'a> Rewriter<'a> {
                 format!(" FROM {from}{filter}")
             }
         };
+        let grouped = !clauses.group.is_empty() || has_aggregate(columns);
+        if grouped {
+            refuse_ungrouped(columns, clauses.group)?;
+        }
         let mut out = format!("SELECT {}{}{source}", if distinct { "DISTINCT " } else { "" }, self.columns(columns)?);
         if !clauses.group.is_empty() {
             out.push_str(&format!(" GROUP BY {}", self.expression(clauses.group)?));
@@ -107,11 +157,23 @@ impl<'a> Rewriter<'a> {
             out.push_str(&format!(" HAVING {}", self.expression(clauses.having)?));
         }
         if !clauses.order.is_empty() {
-            out.push_str(&format!(" ORDER BY {}", self.order(clauses.order)?));
+            // Names of columns can be sorted by, and used nowhere else.
+            let names = split(columns).into_iter().filter_map(|item| named(item).1).map(|name| name.to_lowercase());
+            let outer = std::mem::replace(&mut self.aliases, names.collect());
+            let order = self.order(clauses.order)?;
+            self.aliases = outer;
+            out.push_str(&format!(" ORDER BY {order}"));
+        }
+        // Of several SELECTs in one the sort is by position alone.
+        let sole = self.depth == 1 && self.is_sole;
+        if self.is_unstable && sole && !distinct && !grouped {
+            out.push_str(if clauses.order.is_empty() { " ORDER BY ns_shake()" } else { ", ns_shake()" });
         }
         let (fetch, offset) = paging(clauses.paging)?;
         limits.extend(fetch);
         self.is_limited = !limits.is_empty() || offset.is_some();
+        let simple = !(distinct || grouped || self.is_limited || source.is_empty());
+        self.counting = simple.then(|| format!("SELECT COUNT(*){source}"));
         match (limits.as_slice(), offset) {
             ([], None) => {}
             ([], Some(offset)) => out.push_str(&format!(" LIMIT -1 OFFSET {offset}")),
@@ -198,10 +260,13 @@ impl<'a> Rewriter<'a> {
     fn source(&mut self, nodes: &[Node], out: &mut String) -> Result<(usize, Option<String>), QueryError> {
         let (text, table) = match &nodes[0] {
             Node::Group(inner) if inner.first().is_some_and(|node| node.is_any(&["SELECT", "WITH"])) => {
-                (format!("({})", self.query(inner)?), None)
+                let inner = self.query(inner)?;
+                self.is_opaque = true;
+                (format!("({inner})"), None)
             }
             Node::Group(inner) => (format!("({})", self.from(inner)?.0), None),
             Node::Word(name) | Node::Quoted(name) if self.named.contains(&name.to_lowercase()) => {
+                self.is_opaque = true;
                 (quoted_name(name), Some(name.to_lowercase()))
             }
             Node::Word(name) | Node::Quoted(name) => (self.catalog.source(name)?, Some(name.to_lowercase())),
@@ -248,10 +313,29 @@ impl<'a> Rewriter<'a> {
     }
 }
 
-fn is_join(node: &Node) -> bool {
+pub(super) fn is_join(node: &Node) -> bool {
     node.is_any(&JOIN_WORDS)
 }
 
 fn has_aggregate(select: &[Node]) -> bool {
     select.windows(2).any(|pair| pair[0].is_any(&AGGREGATES) && matches!(pair[1], Node::Group(_)))
+}
+
+/// Oracle shows beside aggregates only what the rows of a group share.
+fn refuse_ungrouped(columns: &[Node], group: &[Node]) -> Result<(), QueryError> {
+    let last = |item: &[Node]| match item {
+        [Node::Word(name) | Node::Quoted(name)] | [_, Node::Dot, Node::Word(name) | Node::Quoted(name)] => {
+            Some(name.to_lowercase())
+        }
+        _ => None,
+    };
+    let keys: Vec<String> = split(group).into_iter().filter_map(last).collect();
+    for item in split(columns) {
+        let (expression, _) = named(item);
+        let is_all = matches!(expression.last(), Some(Node::Op("*"))) && expression.len() <= 3;
+        if is_all || last(expression).is_some_and(|name| !keys.contains(&name)) {
+            return Err(QueryError::Unsupported);
+        }
+    }
+    Ok(())
 }

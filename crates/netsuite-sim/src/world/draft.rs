@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::kind::{Field, RecordType};
 use super::refusal::Refusal;
 use super::value::Value;
+use crate::catalog::{Field, RecordType};
 
 const MAX_LINES: usize = 1_000;
 

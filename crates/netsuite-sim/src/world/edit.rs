@@ -4,11 +4,11 @@ use serde_json::{Map, Value as Json};
 
 use super::World;
 use super::draft::Draft;
-use super::kind::RecordType;
 use super::late::{self, Late};
 use super::read;
 use super::refusal::{Refusal, WorldError};
 use super::save::{Author, Operation, Saved, Saving, next_id};
+use crate::catalog::RecordType;
 
 /// One edit by a user.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -29,7 +29,7 @@ pub(crate) struct Edit {
 
 impl Edit {
     pub(super) fn kind(&self) -> &'static RecordType {
-        RecordType::named(&self.type_name).unwrap_or(&super::kind::CUSTOMER)
+        RecordType::named(&self.type_name).unwrap_or(*super::kind::CUSTOMER)
     }
 
     pub(super) fn author(&self) -> Author {
@@ -76,7 +76,7 @@ impl World {
                 return Ok(saved);
             }
             let reserved = match edit.operation {
-                Operation::Create => Some(next_id(saving.tx, edit.kind().table)?),
+                Operation::Create => Some(next_id(saving.tx, edit.kind().sequence)?),
                 Operation::Update | Operation::Delete => None,
             };
             let saved = rehearse(saving, edit, reserved)?;

@@ -54,18 +54,18 @@ impl World {
         self.commit(&author, |saving, _| {
             let mut made = Generated::default();
             for _ in 0..amounts.customers {
-                let saved = saving.create(&CUSTOMER, &Draft::from_json(&CUSTOMER, &customer(&mut rng))?, None)?;
+                let saved = saving.create(*CUSTOMER, &Draft::from_json(*CUSTOMER, &customer(&mut rng))?, None)?;
                 made.customers.push(saved.id.to_string());
             }
             for _ in 0..amounts.items {
                 made.items.push(make_item(saving, &mut rng)?);
             }
             if amounts.orders > 0 {
-                let customers = super::read::ids(saving.tx, &CUSTOMER)?;
-                let items = super::read::ids(saving.tx, &ITEM)?;
+                let customers = super::read::ids(saving.tx, *CUSTOMER)?;
+                let items = super::read::ids(saving.tx, *ITEM)?;
                 for _ in 0..amounts.orders {
                     let order = order(&mut rng, &customers, &items)?;
-                    let saved = saving.create(&SALES_ORDER, &Draft::from_json(&SALES_ORDER, &order)?, None)?;
+                    let saved = saving.create(*SALES_ORDER, &Draft::from_json(*SALES_ORDER, &order)?, None)?;
                     made.orders.push(saved.id.to_string());
                 }
             }
@@ -117,7 +117,7 @@ fn make_item(saving: &Saving<'_>, rng: &mut Rng) -> Result<String, WorldError> {
         "description": format!("{goods}, sold by the piece"),
         "baseprice": cents(rng, 100_000),
     }));
-    let saved = saving.create(&ITEM, &Draft::from_json(&ITEM, &fields)?, Some(number))?;
+    let saved = saving.create(*ITEM, &Draft::from_json(*ITEM, &fields)?, Some(number))?;
     Ok(saved.id.to_string())
 }
 

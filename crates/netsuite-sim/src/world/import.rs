@@ -5,10 +5,10 @@ use serde_json::{Map, Value as Json};
 
 use super::World;
 use super::draft::Draft;
-use super::kind::{Kind, RecordType};
 use super::read;
 use super::refusal::{Refusal, WorldError};
 use super::save::{Author, Saved, Saving};
+use crate::catalog::{Kind, RecordType};
 
 const MAX_ROWS: usize = 25_000;
 

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::edit::Edit;
-use super::kind::RecordType;
 use super::refusal::{Refusal, WorldError};
 use super::save::{Saved, Saving};
 use super::{NOTHING_DUE, World};
+use crate::catalog::RecordType;
 
 impl World {
     /// Unix second of the next change that becomes visible.
@@ -55,7 +55,8 @@ impl World {
     fn apply(&self, tx: &Connection, late: &Late, scripted: &mut Vec<Saved>) -> Result<(), WorldError> {
         let author = late.edit.author();
         let at = Timestamp::from_second(late.at).unwrap_or(Timestamp::UNIX_EPOCH);
-        let saving = Saving { tx, zone: &self.zone, at, author: &author };
+        let settings = self.settings();
+        let saving = Saving { tx, zone: &self.zone, at, author: &author, settings: &settings };
         match late.edit.carry_out(&saving, late.reserved) {
             Ok(saved) if late.edit.scripts => scripted.push(saved),
             Ok(_) => {}

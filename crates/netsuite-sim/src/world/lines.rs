@@ -7,11 +7,11 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value as Json};
 
 use super::draft::{Draft, LineDraft};
-use super::kind::{Field, RecordType, SALES_ORDER};
 use super::read::{Stored, line_json};
 use super::refusal::{Refusal, WorldError};
 use super::save::Saving;
 use super::value::{Value, moment_column, rounded};
+use crate::catalog::{Field, Kind, RecordType};
 
 const ITEM: usize = 0;
 const QUANTITY: usize = 1;
@@ -102,7 +102,7 @@ fn base_price(tx: &Connection, item: i64) -> rusqlite::Result<Decimal> {
         .prepare_cached("SELECT baseprice FROM item WHERE id = ?")?
         .query_row([item], |row| {
             let column = row.get_ref(0)?;
-            Ok(Value::from_column(super::kind::Kind::Decimal(2), column, &jiff::tz::TimeZone::UTC))
+            Ok(Value::from_column(Kind::Decimal(2), column, &jiff::tz::TimeZone::UTC))
         })
         .optional()?;
     Ok(match price {
@@ -141,15 +141,16 @@ pub(crate) fn insert_main(saving: &Saving<'_>, order: &Stored) -> Result<(), Wor
         .tx
         .prepare_cached(
             r#"INSERT INTO transactionline ("transaction", id, linesequencenumber, mainline, netamount, foreignamount,
-                 linecreateddate, linelastmodifieddate)
-               VALUES (?, 0, 0, 'T', 0, 0, ?2, ?2)"#,
+                 entity, linecreateddate, linelastmodifieddate)
+               VALUES (?1, 0, 0, 'T', 0, 0, (SELECT entity FROM "transaction" WHERE id = ?1), ?2, ?2)"#,
         )?
         .execute(params![order.id, stamp])?;
     Ok(())
 }
 
 /// Writes the lines that differ, and the main line's total.
-pub(crate) fn store(saving: &Saving<'_>, before: &Stored, after: &Stored) -> Result<(), WorldError> {
+pub(crate) fn store(saving: &Saving<'_>, kind: &RecordType, before: &Stored, after: &Stored) -> Result<(), WorldError> {
+    let sign = Decimal::from(kind.sign());
     let stamp = moment_column(saving.at);
     for id in before.lines.keys().filter(|id| !after.lines.contains_key(id)) {
         saving
@@ -162,8 +163,8 @@ pub(crate) fn store(saving: &Saving<'_>, before: &Stored, after: &Stored) -> Res
             continue;
         }
         // A sale takes stock away and earns money: SuiteQL shows both with the sign turned.
-        let quantity = Value::Decimal(-number(&line[QUANTITY])).to_column(saving.zone);
-        let net = Value::Decimal(-amount(line)).to_column(saving.zone);
+        let quantity = Value::Decimal(number(&line[QUANTITY]) * sign).to_column(saving.zone);
+        let net = Value::Decimal(amount(line) * sign).to_column(saving.zone);
         let rate = line[RATE].to_column(saving.zone);
         let item = line[ITEM].to_column(saving.zone);
         saving
@@ -178,7 +179,7 @@ pub(crate) fn store(saving: &Saving<'_>, before: &Stored, after: &Stored) -> Res
             )?
             .execute(params![after.id, id, item, quantity, rate, net, stamp])?;
     }
-    let total = after.value(&SALES_ORDER, "foreigntotal").to_column(saving.zone);
+    let total = after.value(kind, "foreigntotal").to_column(saving.zone);
     saving
         .tx
         .prepare_cached(
@@ -186,12 +187,46 @@ pub(crate) fn store(saving: &Saving<'_>, before: &Stored, after: &Stored) -> Res
                WHERE "transaction" = ?1 AND id = 0"#,
         )?
         .execute(params![after.id, total, stamp])?;
+    complete(saving.tx, after.id)?;
+    account(saving.tx, after.id)?;
     Ok(())
 }
+
+/// Fills what lines take over from their transaction's customer or vendor, and from NetSuite's own lists.
+fn complete(tx: &Connection, order: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        r#"UPDATE transactionline SET
+             entity = (SELECT entity FROM "transaction" WHERE id = ?1), location = IFNULL(location, 1),
+             subsidiary = IFNULL(subsidiary, IFNULL(
+               (SELECT subsidiary FROM customer WHERE id = (SELECT entity FROM "transaction" WHERE id = ?1)),
+               (SELECT subsidiary FROM vendor WHERE id = (SELECT entity FROM "transaction" WHERE id = ?1))))
+           WHERE "transaction" = ?1 AND (subsidiary IS NULL OR entity IS NULL)"#,
+    )?
+    .execute([order])?;
+    Ok(())
+}
+
+/// The accounting of a transaction: receivables or payables on its main line, income or stock on the others.
+pub(crate) fn account(tx: &Connection, order: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached(r#"DELETE FROM transactionaccountingline WHERE "transaction" = ?"#)?.execute([order])?;
+    tx.prepare_cached(ACCOUNTING)?.execute([order])?;
+    Ok(())
+}
+
+/// Accounts are those of the catalogue: 2 receivable, 4 payable, 6 sales, 3 stock.
+const ACCOUNTING: &str = r#"
+INSERT INTO transactionaccountingline
+  ("transaction", transactionline, account, amount, debit, credit, netamount, exchangerate, posting)
+SELECT l."transaction", l.id,
+  CASE WHEN t.type IN ('PurchOrd', 'VendBill') THEN iif(l.mainline = 'T', 4, 3) ELSE iif(l.mainline = 'T', 2, 6) END,
+  l.netamount, iif(l.netamount > 0, l.netamount, NULL), iif(l.netamount < 0, -l.netamount, NULL), l.netamount,
+  t.exchangerate, t.posting
+FROM transactionline l JOIN "transaction" t ON t.id = l."transaction" WHERE t.id = ?"#;
 
 /// Removes every line of a deleted order.
 pub(crate) fn remove_all(tx: &Connection, order: i64) -> rusqlite::Result<()> {
     tx.prepare_cached(r#"DELETE FROM transactionline WHERE "transaction" = ?"#)?.execute([order])?;
+    tx.prepare_cached(r#"DELETE FROM transactionaccountingline WHERE "transaction" = ?"#)?.execute([order])?;
     tx.prepare_cached("DELETE FROM sim_order WHERE id = ?")?.execute([order])?;
     Ok(())
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 use rusqlite::{Connection, OptionalExtension, Row};
+use rust_decimal::Decimal;
 use serde_json::{Map, Value as Json, json};
 
-use super::kind::RecordType;
 use super::value::Value;
+use crate::catalog::{RecordType, catalog};
 
 /// A record with all its fields and lines.
 #[derive(Debug, Clone)]
@@ -57,7 +58,7 @@ pub(crate) fn line_json(kind: &RecordType, line: &[Value]) -> Json {
 
 /// The columns of a type in the order of its fields.
 pub(crate) fn columns(kind: &RecordType) -> String {
-    kind.fields.iter().map(|field| field.name).collect::<Vec<_>>().join(", ")
+    kind.fields.iter().map(|field| format!("\"{}\"", field.name)).collect::<Vec<_>>().join(", ")
 }
 
 fn stored(kind: &RecordType, row: &Row<'_>, zone: &TimeZone) -> rusqlite::Result<Stored> {
@@ -69,13 +70,14 @@ fn stored(kind: &RecordType, row: &Row<'_>, zone: &TimeZone) -> rusqlite::Result
 }
 
 fn line(kind: &RecordType, row: &Row<'_>, zone: &TimeZone) -> rusqlite::Result<Vec<Value>> {
+    let sign = Decimal::from(kind.sign());
     kind.line_fields
         .iter()
         .enumerate()
         .map(|(index, field)| {
             let value = Value::from_column(field.kind, row.get_ref(index + 2)?, zone);
             Ok(match value {
-                Value::Decimal(quantity) if field.name == "quantity" => Value::Decimal(-quantity),
+                Value::Decimal(quantity) if field.name == "quantity" => Value::Decimal(quantity * sign),
                 other => other,
             })
         })
@@ -94,7 +96,7 @@ pub(crate) fn find(
     id: i64,
     zone: &TimeZone,
 ) -> rusqlite::Result<Option<Stored>> {
-    let sql = format!(r#"SELECT id, {} FROM "{}" WHERE id = ?"#, columns(kind), kind.table);
+    let sql = format!(r#"SELECT id, {} FROM "{}" WHERE id = ?{}"#, columns(kind), kind.table, kind.filter);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut found = statement.query_row([id], |row| stored(kind, row, zone)).optional()?;
     if let Some(record) = &mut found
@@ -115,13 +117,16 @@ pub(crate) fn find_external(
     kind: &RecordType,
     external_id: &str,
 ) -> rusqlite::Result<Option<i64>> {
-    let sql = format!(r#"SELECT id FROM "{}" WHERE externalid = ?"#, kind.table);
+    if kind.position("externalid").is_none() {
+        return Ok(None);
+    }
+    let sql = format!(r#"SELECT id FROM "{}" WHERE externalid = ?{}"#, kind.table, kind.filter);
     connection.prepare_cached(&sql)?.query_row([external_id], |row| row.get(0)).optional()
 }
 
 /// Every id of a type, ascending.
 pub(crate) fn ids(connection: &Connection, kind: &RecordType) -> rusqlite::Result<Vec<i64>> {
-    let sql = format!(r#"SELECT id FROM "{}" ORDER BY id"#, kind.table);
+    let sql = format!(r#"SELECT id FROM "{}" WHERE true{} ORDER BY id"#, kind.table, kind.filter);
     let mut statement = connection.prepare_cached(&sql)?;
     statement.query_map([], |row| row.get(0))?.collect()
 }
@@ -137,7 +142,7 @@ pub(crate) fn dump(connection: &Connection, kind: &RecordType, zone: &TimeZone) 
             lines.entry(row.get(0)?).or_default().insert(row.get(1)?, line(kind, row, zone)?);
         }
     }
-    let sql = format!(r#"SELECT id, {} FROM "{}" ORDER BY id"#, columns(kind), kind.table);
+    let sql = format!(r#"SELECT id, {} FROM "{}" WHERE true{} ORDER BY id"#, columns(kind), kind.table, kind.filter);
     let mut statement = snapshot.prepare_cached(&sql)?;
     let mut rows = statement.query([])?;
     let mut records = Vec::new();
@@ -151,14 +156,13 @@ pub(crate) fn dump(connection: &Connection, kind: &RecordType, zone: &TimeZone) 
 
 /// The text shown where a record is referred to.
 pub(crate) fn title(connection: &Connection, table: &str, id: i64) -> rusqlite::Result<Option<String>> {
-    let column = match table {
-        "customer" => "altname",
-        "item" => "itemid",
-        "employee" => "entityid",
-        "transaction" => "tranid",
-        _ => "name",
+    let Some((key, column)) = catalog().table(table).and_then(|own| Some((own.key?, own.title))) else {
+        return Ok(None);
     };
-    let sql = format!(r#"SELECT {column} FROM "{table}" WHERE id = ?"#);
+    if column.is_empty() {
+        return Ok(Some(id.to_string()));
+    }
+    let sql = format!(r#"SELECT "{column}" FROM "{table}" WHERE "{key}" = ?"#);
     let found = connection.prepare_cached(&sql)?.query_row([id], |row| row.get::<_, Option<String>>(0)).optional()?;
     Ok(found.flatten())
 }

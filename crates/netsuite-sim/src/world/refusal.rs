@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::kind::Field;
+use crate::catalog::Field;
 
 const SHOWN_CHARS: usize = 60;
 

@@ -9,13 +9,14 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde_json::{Map, Value as Json};
 
 use super::draft::Draft;
-use super::kind::{Kind, RecordType};
 use super::late;
 use super::lines;
 use super::read::{self, Stored};
 use super::refusal::{Refusal, WorldError};
 use super::rules;
+use super::settings::Settings;
 use super::value::{Value, moment_column};
+use crate::catalog::{Kind, RecordType};
 
 /// Who saves, and through what.
 #[derive(Debug, Clone)]
@@ -59,6 +60,7 @@ pub(crate) struct Saving<'a> {
     /// The save's moment, in whole seconds.
     pub(crate) at: Timestamp,
     pub(crate) author: &'a Author,
+    pub(crate) settings: &'a Settings,
 }
 
 /// Codes of `systemnote.type`.
@@ -78,7 +80,7 @@ impl Saving<'_> {
     ) -> Result<Saved, WorldError> {
         let id = match reserved {
             Some(id) => id,
-            None => next_id(self.tx, kind.table)?,
+            None => next_id(self.tx, kind.sequence)?,
         };
         let values = kind.fields.iter().map(|field| Value::empty(field.kind)).collect();
         let before = Stored { id, values, lines: BTreeMap::new() };
@@ -94,7 +96,7 @@ impl Saving<'_> {
         self.tx.prepare_cached(&sql)?.execute(params_from_iter(parameters))?;
         if kind.has_lines() {
             lines::insert_main(self, &after)?;
-            lines::store(self, &before, &after)?;
+            lines::store(self, kind, &before, &after)?;
         }
         self.note(kind, &before, &after)?;
         Ok(self.saved(kind, Operation::Create, &before, &after, keys))
@@ -124,14 +126,14 @@ impl Saving<'_> {
         self.finish(kind, before, &mut after)?;
         let changed: Vec<usize> =
             (0..after.values.len()).filter(|index| before.values[*index] != after.values[*index]).collect();
-        let assignments = changed.iter().map(|index| format!("{} = ?", kind.fields[*index].name));
+        let assignments = changed.iter().map(|index| format!("\"{}\" = ?", kind.fields[*index].name));
         let assignments = std::iter::once("id = id".to_owned()).chain(assignments).collect::<Vec<_>>().join(", ");
         let sql = format!(r#"UPDATE "{}" SET {assignments} WHERE id = ?"#, kind.table);
         let columns = changed.iter().map(|index| after.values[*index].to_column(self.zone));
         let parameters = columns.chain(std::iter::once(Column::Integer(before.id)));
         self.tx.prepare_cached(&sql)?.execute(params_from_iter(parameters))?;
         if kind.has_lines() {
-            lines::store(self, before, &after)?;
+            lines::store(self, kind, before, &after)?;
         }
         self.note(kind, before, &after)?;
         Ok(self.saved(kind, Operation::Update, before, &after, keys))
@@ -144,15 +146,28 @@ impl Saving<'_> {
         if kind.has_lines() {
             lines::remove_all(self.tx, before.id)?;
         }
+        if Settings::names(&self.settings.untracked_deletes, kind) {
+            return Ok(self.saved(kind, Operation::Delete, before, before, BTreeMap::new()));
+        }
         let title = before.value(kind, kind.title).to_note();
         let by = employee(self.tx, &self.author.user)?;
         let stamp = moment_column(self.at);
         self.tx
             .prepare_cached(
-                "INSERT INTO deletedrecord (recordid, recordtypeid, type, name, deletedby, deleteddate, context)
-                 VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO deletedrecord (recordid, recordtypeid, type, name, deletedby, deleteddate, context,
+                   iscustomrecord)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             )?
-            .execute(params![before.id, kind.type_id, kind.deleted_type, title, by, stamp, self.author.context])?;
+            .execute(params![
+                before.id,
+                kind.type_id,
+                kind.deleted_type,
+                title,
+                by,
+                stamp,
+                self.author.context,
+                if kind.table.starts_with("customrecord") { "T" } else { "F" }
+            ])?;
         Ok(self.saved(kind, Operation::Delete, before, before, BTreeMap::new()))
     }
 
@@ -175,14 +190,29 @@ impl Saving<'_> {
     }
 
     /// Checks the whole record, then derives what NetSuite derives and stamps it.
-    fn finish(&self, kind: &RecordType, before: &Stored, after: &mut Stored) -> Result<(), WorldError> {
+    fn finish(&self, kind: &'static RecordType, before: &Stored, after: &mut Stored) -> Result<(), WorldError> {
+        self.run_workflows(kind, after);
         rules::refuse_missing(kind, after)?;
         rules::refuse_duplicates(self.tx, kind, before, after)?;
         rules::derive(self.tx, kind, after)?;
         let by = employee(self.tx, &self.author.user)?;
-        after.set(kind, "lastmodifieddate", Value::Moment(self.at));
+        after.set(kind, kind.modified, Value::Moment(self.at));
         after.set(kind, "lastmodifiedby", Value::Reference(by));
         Ok(())
+    }
+
+    /// Workflows see what the save brings and rewrite their fields before it is stored.
+    fn run_workflows(&self, kind: &RecordType, after: &mut Stored) {
+        for workflow in &self.settings.workflows {
+            let concerns = RecordType::named(&workflow.type_name).is_some_and(|own| std::ptr::eq(own, kind));
+            if let Value::Text(text) = after.value(kind, &workflow.field)
+                && concerns
+            {
+                let rewritten = workflow.rewrite.apply(text);
+                let value = if rewritten.is_empty() { Value::Null } else { Value::Text(rewritten) };
+                after.set(kind, &workflow.field, value);
+            }
+        }
     }
 
     /// One system note per body field that changed.
@@ -233,7 +263,7 @@ impl Saving<'_> {
         let mut changed = Map::new();
         for (index, field) in kind.fields.iter().enumerate() {
             // NetSuite's own book-keeping, which no script reports as a change.
-            let kept = field.kind == Kind::Moment || field.name == "lastmodifiedby";
+            let kept = field.kind == Kind::Moment || field.name == "lastmodifiedby" || !field.in_rest;
             if !kept && !before.values[index].same(&after.values[index]) {
                 changed.insert(field.name.to_owned(), after.values[index].to_json());
             }

@@ -1,215 +1,214 @@
-//! Tables of an account's world. Names without the `sim_` prefix are what SuiteQL shows.
+//! The SQLite tables of an account's world, made from the catalogue. Names with the prefix `sim_` are the simulator's
+//! own; SuiteQL never shows them.
 
-use rusqlite::{Connection, params};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use rusqlite::types::Value as Column;
+use rusqlite::{Connection, params, params_from_iter};
 
-/// Tables that SuiteQL knows.
-pub(crate) const VISIBLE: [&str; 10] = [
-    "customer",
-    "item",
-    "transaction",
-    "transactionline",
-    "systemnote",
-    "deletedrecord",
-    "currency",
-    "term",
-    "employee",
-    "dual",
-];
+use super::value::Value;
+use crate::catalog::{Field, Kind, Months, Rows, Table, catalog};
 
 /// Declared type of columns that hold a marked moment.
-pub(crate) const MOMENT_TYPE: &str = "MOMENT_TEXT";
+const MOMENT_TYPE: &str = "MOMENT_TEXT COLLATE NS";
 
-const TABLES: &str = r#"
-CREATE TABLE IF NOT EXISTS customer (
-  id INTEGER PRIMARY KEY,
-  entityid TEXT NOT NULL UNIQUE,
-  externalid TEXT UNIQUE,
-  companyname TEXT,
-  altname TEXT,
-  email TEXT,
-  phone TEXT,
-  creditlimit DECIMAL,
-  comments TEXT,
-  terms INTEGER,
-  currency INTEGER,
-  isinactive TEXT NOT NULL,
-  isperson TEXT NOT NULL DEFAULT 'F',
-  custentity_tags TEXT,
-  custentity_loyalty_points INTEGER,
-  custentity_concord_stamp TEXT,
-  datecreated MOMENT_TEXT COLLATE NS NOT NULL,
-  lastmodifieddate MOMENT_TEXT COLLATE NS NOT NULL,
-  lastmodifiedby INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS customer_modified ON customer (lastmodifieddate, id);
-
-CREATE TABLE IF NOT EXISTS item (
-  id INTEGER PRIMARY KEY,
-  itemid TEXT NOT NULL UNIQUE,
-  externalid TEXT UNIQUE,
-  fullname TEXT,
-  displayname TEXT,
-  description TEXT,
-  baseprice DECIMAL,
-  isinactive TEXT NOT NULL,
-  itemtype TEXT NOT NULL,
-  custitem_concord_stamp TEXT,
-  createddate MOMENT_TEXT COLLATE NS NOT NULL,
-  lastmodifieddate MOMENT_TEXT COLLATE NS NOT NULL,
-  lastmodifiedby INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS item_modified ON item (lastmodifieddate, id);
-
-CREATE TABLE IF NOT EXISTS "transaction" (
-  id INTEGER PRIMARY KEY,
-  type TEXT NOT NULL DEFAULT 'SalesOrd',
-  recordtype TEXT NOT NULL DEFAULT 'salesorder',
-  entity INTEGER NOT NULL,
-  externalid TEXT UNIQUE,
-  tranid TEXT,
-  trandate MOMENT_TEXT COLLATE NS,
-  memo TEXT,
-  status TEXT NOT NULL,
-  currency INTEGER,
-  exchangerate DECIMAL NOT NULL DEFAULT 1,
-  foreigntotal DECIMAL NOT NULL,
-  posting TEXT NOT NULL DEFAULT 'F',
-  voided TEXT NOT NULL DEFAULT 'F',
-  custbody_concord_stamp TEXT,
-  createddate MOMENT_TEXT COLLATE NS NOT NULL,
-  lastmodifieddate MOMENT_TEXT COLLATE NS NOT NULL,
-  lastmodifiedby INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS transaction_modified ON "transaction" (lastmodifieddate, id);
-CREATE INDEX IF NOT EXISTS transaction_entity ON "transaction" (entity);
-
-CREATE TABLE IF NOT EXISTS transactionline (
-  uniquekey INTEGER PRIMARY KEY AUTOINCREMENT,
-  "transaction" INTEGER NOT NULL,
-  id INTEGER NOT NULL,
-  linesequencenumber INTEGER NOT NULL,
-  mainline TEXT NOT NULL,
-  taxline TEXT NOT NULL DEFAULT 'F',
-  isclosed TEXT NOT NULL DEFAULT 'F',
-  item INTEGER,
-  itemtype TEXT,
-  quantity DECIMAL,
-  rate DECIMAL,
-  netamount DECIMAL NOT NULL,
-  foreignamount DECIMAL NOT NULL,
-  linecreateddate MOMENT_TEXT COLLATE NS NOT NULL,
-  linelastmodifieddate MOMENT_TEXT COLLATE NS NOT NULL,
-  UNIQUE ("transaction", id)
-);
-CREATE INDEX IF NOT EXISTS transactionline_modified ON transactionline (linelastmodifieddate, uniquekey);
-CREATE INDEX IF NOT EXISTS transactionline_item ON transactionline (item);
-
-CREATE TABLE IF NOT EXISTS systemnote (
-  id INTEGER PRIMARY KEY,
-  date MOMENT_TEXT COLLATE NS NOT NULL,
-  field TEXT NOT NULL,
-  oldvalue TEXT,
-  newvalue TEXT,
-  recordid INTEGER NOT NULL,
-  recordtypeid INTEGER NOT NULL,
-  record TEXT,
-  name INTEGER NOT NULL,
-  role INTEGER,
-  context TEXT NOT NULL,
-  type INTEGER NOT NULL,
-  lineid INTEGER
-);
-CREATE INDEX IF NOT EXISTS systemnote_record ON systemnote (recordid, recordtypeid, id);
-CREATE INDEX IF NOT EXISTS systemnote_date ON systemnote (date, id);
-
-CREATE TABLE IF NOT EXISTS deletedrecord (
-  recordid INTEGER NOT NULL,
-  recordtypeid INTEGER NOT NULL,
-  scriptid TEXT,
-  type TEXT NOT NULL,
-  name TEXT,
-  deletedby INTEGER NOT NULL,
-  deleteddate MOMENT_TEXT COLLATE NS NOT NULL,
-  context TEXT NOT NULL,
-  iscustomlist TEXT NOT NULL DEFAULT 'F',
-  iscustomrecord TEXT NOT NULL DEFAULT 'F',
-  iscustomtransaction TEXT NOT NULL DEFAULT 'F'
-);
-CREATE INDEX IF NOT EXISTS deletedrecord_date ON deletedrecord (deleteddate, type, recordid);
-
-CREATE TABLE IF NOT EXISTS currency (
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL, symbol TEXT NOT NULL, exchangerate DECIMAL NOT NULL,
-  isbasecurrency TEXT NOT NULL, isinactive TEXT NOT NULL DEFAULT 'F'
-);
-CREATE TABLE IF NOT EXISTS term (
-  id INTEGER PRIMARY KEY, name TEXT NOT NULL, daysuntilnetdue INTEGER, isinactive TEXT NOT NULL DEFAULT 'F'
-);
-CREATE TABLE IF NOT EXISTS employee (
-  id INTEGER PRIMARY KEY, entityid TEXT NOT NULL UNIQUE, isinactive TEXT NOT NULL DEFAULT 'F'
-);
-CREATE TABLE IF NOT EXISTS dual (dummy TEXT NOT NULL PRIMARY KEY);
-
+const OWN_TABLES: &str = "
 CREATE TABLE IF NOT EXISTS sim_seq (name TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sim_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sim_order (id INTEGER PRIMARY KEY, next_line INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS sim_pending (
   seq INTEGER PRIMARY KEY, due INTEGER NOT NULL, type TEXT NOT NULL, record INTEGER NOT NULL, body TEXT NOT NULL
 );
-"#;
+";
 
-const TERMS: [(i64, &str, Option<i64>); 8] = [
-    (1, "Net 15", Some(15)),
-    (2, "Net 30", Some(30)),
-    (3, "Net 60", Some(60)),
-    (4, "Due on receipt", Some(0)),
-    (5, "1% 10 Net 30", Some(30)),
-    (6, "2% 10 Net 30", Some(30)),
-    (7, "Net 45", Some(45)),
-    (8, "Net 90", Some(90)),
-];
+/// Where numberings start; those not named here start at 1. Ids are never used twice, also not after a reset.
+const FIRST_IDS: [(&str, i64); 5] =
+    [("customer", 1_001), ("item", 101), ("transaction", 5_001), ("employee", 11), ("list", 201)];
 
-const CURRENCIES: [(i64, &str, &str, f64); 8] = [
-    (1, "US Dollar", "USD", 1.0),
-    (2, "British Pound", "GBP", 1.3),
-    (3, "Canadian Dollar", "CAD", 0.7),
-    (4, "Euro", "EUR", 1.1),
-    (5, "Japanese Yen", "JPY", 0.007),
-    (6, "Australian Dollar", "AUD", 0.65),
-    (7, "Swiss Franc", "CHF", 1.15),
-    (8, "Swedish Krona", "SEK", 0.09),
-];
+/// Users stay when everything else is forgotten.
+const USERS: &str = "employee";
 
-/// Where each numbering starts. Ids are never used twice, also not after a reset.
-const SEQUENCES: [(&str, i64); 4] = [("customer", 1_001), ("item", 101), ("transaction", 5_001), ("employee", 11)];
-
-/// Creates what is missing; harmless on a world that is complete.
-pub(crate) fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Creates what is missing, columns of later versions included; harmless on a world that is complete.
+pub(crate) fn create(connection: &mut Connection, zone: &TimeZone) -> rusqlite::Result<()> {
     let tx = connection.transaction()?;
-    tx.execute_batch(TABLES)?;
-    for (id, name, days) in TERMS {
-        tx.execute("INSERT OR IGNORE INTO term (id, name, daysuntilnetdue) VALUES (?, ?, ?)", params![id, name, days])?;
+    tx.execute_batch(OWN_TABLES)?;
+    for table in stored() {
+        tx.execute_batch(&definition(table))?;
+        add_columns(&tx, table)?;
     }
-    for (id, name, symbol, rate) in CURRENCIES {
-        let base = if id == 1 { "T" } else { "F" };
-        tx.execute(
-            "INSERT OR IGNORE INTO currency (id, name, symbol, exchangerate, isbasecurrency) VALUES (?, ?, ?, ?, ?)",
-            params![id, name, symbol, rate, base],
-        )?;
+    for table in &catalog().tables {
+        if let Some(view) = &table.view {
+            let name = table.name;
+            tx.execute_batch(&format!("DROP VIEW IF EXISTS \"{name}\"; CREATE VIEW \"{name}\" AS {view}"))?;
+        }
     }
-    for (name, next) in SEQUENCES {
-        tx.execute("INSERT OR IGNORE INTO sim_seq (name, next) VALUES (?, ?)", params![name, next])?;
+    for table in stored() {
+        create_indexes(&tx, table)?;
+        fill(&tx, table, zone)?;
     }
-    tx.execute("INSERT OR IGNORE INTO dual (dummy) VALUES ('X')", [])?;
+    for sequence in catalog().tables.iter().filter_map(|table| table.sequence) {
+        let first = FIRST_IDS.iter().find(|(name, _)| *name == sequence).map_or(1, |(_, first)| *first);
+        tx.execute("INSERT OR IGNORE INTO sim_seq (name, next) VALUES (?, ?)", params![sequence, first])?;
+    }
     tx.commit()
 }
 
-/// Forgets every record; reference lists, users and numbering stay.
-pub(crate) fn clear(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Forgets every record; lists are as in the beginning, users and numbering stay.
+pub(crate) fn clear(connection: &mut Connection, zone: &TimeZone) -> rusqlite::Result<()> {
     let tx = connection.transaction()?;
-    tx.execute_batch(
-        r#"DELETE FROM customer; DELETE FROM item; DELETE FROM "transaction"; DELETE FROM transactionline;
-           DELETE FROM systemnote; DELETE FROM deletedrecord; DELETE FROM sim_order; DELETE FROM sim_pending;
-           DELETE FROM sim_meta;"#,
-    )?;
+    tx.execute_batch("DELETE FROM sim_order; DELETE FROM sim_pending; DELETE FROM sim_meta;")?;
+    for table in stored().filter(|table| table.name != USERS) {
+        tx.execute_batch(&format!("DELETE FROM \"{}\"", table.name))?;
+        fill(&tx, table, zone)?;
+    }
     tx.commit()
+}
+
+/// Creates the indexes that only speed reading up.
+pub(crate) fn create_indexes(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
+    for (name, columns) in indexes(table) {
+        connection
+            .execute_batch(&format!("CREATE INDEX IF NOT EXISTS \"{name}\" ON \"{}\" ({columns})", table.name))?;
+    }
+    let unique = table.columns.iter().filter(|column| column.unique).map(|column| column.name.to_owned());
+    for columns in unique.chain(table.unique.iter().cloned()) {
+        let name = format!("{}_{}_unique", table.name, joined(&columns));
+        let columns = quoted(&columns);
+        connection.execute_batch(&format!(
+            "CREATE UNIQUE INDEX IF NOT EXISTS \"{name}\" ON \"{}\" ({columns})",
+            table.name
+        ))?;
+    }
+    Ok(())
+}
+
+/// Drops what [`create_indexes`] creates for reading; many rows at once go in faster without.
+pub(crate) fn drop_indexes(connection: &Connection, table: &Table) -> rusqlite::Result<()> {
+    indexes(table).try_for_each(|(name, _)| connection.execute_batch(&format!("DROP INDEX IF EXISTS \"{name}\"")))
+}
+
+fn stored() -> impl Iterator<Item = &'static Table> {
+    catalog().tables.iter().filter(|table| table.view.is_none())
+}
+
+fn indexes(table: &Table) -> impl Iterator<Item = (String, String)> {
+    table.indexes.iter().map(|columns| (format!("{}_{}", table.name, joined(columns)), quoted(columns)))
+}
+
+fn joined(columns: &str) -> String {
+    columns.replace(", ", "_")
+}
+
+fn quoted(columns: &str) -> String {
+    columns.split(", ").map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+}
+
+fn definition(table: &Table) -> String {
+    let key = table.key.map(|key| {
+        let kind = match (table.text_key, table.autoincrement) {
+            (true, _) => "TEXT NOT NULL PRIMARY KEY",
+            (false, true) => "INTEGER PRIMARY KEY AUTOINCREMENT",
+            (false, false) => "INTEGER PRIMARY KEY",
+        };
+        format!("\"{key}\" {kind}")
+    });
+    let columns = table.columns.iter().map(|column| column_definition(column, true));
+    let all: Vec<String> = key.into_iter().chain(columns).collect();
+    format!("CREATE TABLE IF NOT EXISTS \"{}\" ({})", table.name, all.join(", "))
+}
+
+/// A column; one that is added later to a table with rows may be empty in them.
+fn column_definition(column: &Field, is_new_table: bool) -> String {
+    let kind = match column.kind {
+        Kind::Text(_) | Kind::MultiSelect => "TEXT",
+        Kind::Bool => "TEXT NOT NULL DEFAULT 'F'",
+        Kind::Integer | Kind::Reference(_) => "INTEGER",
+        Kind::Decimal(_) => "DECIMAL",
+        Kind::Date | Kind::Moment => MOMENT_TYPE,
+    };
+    let mut text = format!("\"{}\" {kind}", column.name);
+    if column.not_null && column.kind != Kind::Bool && (is_new_table || column.default.is_some()) {
+        text.push_str(" NOT NULL");
+    }
+    match (column.default, column.kind) {
+        (Some(default), Kind::Integer | Kind::Decimal(_)) => text.push_str(&format!(" DEFAULT {default}")),
+        (Some(default), _) => text.push_str(&format!(" DEFAULT '{default}'")),
+        (None, _) => {}
+    }
+    text
+}
+
+fn add_columns(tx: &Connection, table: &Table) -> rusqlite::Result<()> {
+    let mut statement = tx.prepare("SELECT name FROM pragma_table_info(?)")?;
+    let there = statement.query_map([table.name], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    for column in table.columns.iter().filter(|column| !there.iter().any(|name| name == column.name)) {
+        let definition = column_definition(column, false);
+        tx.execute_batch(&format!("ALTER TABLE \"{}\" ADD COLUMN {definition}", table.name))?;
+    }
+    Ok(())
+}
+
+/// Puts the rows in that every account has, unless the table has some.
+fn fill(tx: &Connection, table: &Table, zone: &TimeZone) -> rusqlite::Result<()> {
+    if table.rows.is_none() && table.months.is_none() {
+        return Ok(());
+    }
+    let empty: bool =
+        tx.query_row(&format!("SELECT NOT EXISTS (SELECT 1 FROM \"{}\")", table.name), [], |row| row.get(0))?;
+    if !empty {
+        return Ok(());
+    }
+    if let Some(rows) = &table.rows {
+        insert_rows(tx, table, rows)?;
+    }
+    if let Some(months) = &table.months {
+        insert_months(tx, table, months, zone)?;
+    }
+    Ok(())
+}
+
+fn insert_rows(tx: &Connection, table: &Table, rows: &Rows) -> rusqlite::Result<()> {
+    let names = quoted(&rows.columns.join(", "));
+    let marks = vec!["?"; rows.columns.len()].join(", ");
+    let mut statement = tx.prepare(&format!("INSERT INTO \"{}\" ({names}) VALUES ({marks})", table.name))?;
+    for row in &rows.values {
+        let columns = row.iter().map(|value| match value {
+            toml::Value::String(text) if text.is_empty() => Column::Null,
+            toml::Value::String(text) => Column::Text(text.clone()),
+            toml::Value::Integer(number) => Column::Integer(*number),
+            toml::Value::Float(number) => Column::Real(*number),
+            other => Column::Text(other.to_string()),
+        });
+        statement.execute(params_from_iter(columns))?;
+    }
+    Ok(())
+}
+
+fn insert_months(tx: &Connection, table: &Table, months: &Months, zone: &TimeZone) -> rusqlite::Result<()> {
+    let Months { year: is_year, name, start, end, .. } = months;
+    let sql = format!(
+        "INSERT INTO \"{}\" (id, \"{is_year}\", \"{name}\", \"{start}\", \"{end}\", parent) VALUES (?, ?, ?, ?, ?, ?)",
+        table.name
+    );
+    let mut statement = tx.prepare(&sql)?;
+    let mut id = 0;
+    for year in months.from..=months.to {
+        id += 1;
+        let whole = id;
+        let span = (day(year, 1, 1), day(year, 12, 31));
+        let columns = |date: Date| Value::Date(date).to_column(zone);
+        let title = format!("FY {year}");
+        statement.execute(params![id, "T", title, columns(span.0), columns(span.1), Column::Null])?;
+        for month in 1..=12 {
+            id += 1;
+            let first = day(year, month, 1);
+            let title = first.strftime("%b %Y").to_string();
+            statement.execute(params![id, "F", title, columns(first), columns(first.last_of_month()), whole])?;
+        }
+    }
+    Ok(())
+}
+
+fn day(year: i16, month: i8, day: i8) -> Date {
+    Date::constant(year, month, day)
 }

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use unicode_normalization::UnicodeNormalization;
 
 use super::Refusal;
-use super::kind::{Field, Kind};
+use crate::catalog::{Field, Kind};
 
 /// Marks a moment in a text column, so that SuiteQL knows a date from a text that looks like one.
 pub(crate) const MOMENT_MARK: char = '\u{1}';

@@ -11,6 +11,8 @@ mod logins;
 mod persistence;
 mod records;
 mod scripts;
+mod settings;
 mod suiteql;
+mod tables;
 mod world;
 mod writes;
