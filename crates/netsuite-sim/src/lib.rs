@@ -23,6 +23,6 @@ mod world;
 
 pub use auth::MappingError;
 pub use config::{AccountConfig, Config, ConfigError, IngestConfig, OAuth2Config, Secret, TbaConfig};
-pub use server::{Running, StartError, start};
+pub use server::{GenerateError, Running, StartError, start};
 pub use ue::ScriptError;
-pub use world::Tier;
+pub use world::{Amounts, Generated, Tier};

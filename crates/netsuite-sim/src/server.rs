@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
@@ -28,7 +28,7 @@ use crate::auth::TokenKey;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::wire::{BreakOff, Call, HangUp, plain_rest_error};
-use crate::world::WorldError;
+use crate::world::{Amounts, Generated, WorldError};
 use crate::{control, gate};
 
 const MAX_BODY_BYTES: usize = 104 * 1024 * 1024;
@@ -87,16 +87,50 @@ pub enum StartError {
 }
 
 /// A simulator that listens.
-#[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
     task: JoinHandle<()>,
+    app: Weak<App>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Why sample records were not made.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// No such account runs here.
+    #[error("there is no account {0}")]
+    Unknown(String),
+    /// What was asked for cannot be made.
+    #[error("{0}")]
+    Refused(String),
+    /// The account's storage failed.
+    #[error("the account's records could not be written")]
+    Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Running {
     /// The address it listens on, with the port that was free.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Makes sample records in an account, as `POST accounts/{a}/generate` of the control API does. Blocks the thread.
+    ///
+    /// # Errors
+    /// When the account does not run here, asks for too much, or cannot be written.
+    pub fn generate(&self, account: &str, amounts: &Amounts) -> Result<Generated, GenerateError> {
+        let unknown = || GenerateError::Unknown(account.to_owned());
+        let app = self.app.upgrade().ok_or_else(unknown)?;
+        let account = app.account(account).ok_or_else(unknown)?;
+        account.world.generate(amounts).map_err(|error| match error {
+            WorldError::Refused(refusal) => GenerateError::Refused(refusal.message),
+            other => GenerateError::Storage(Box::new(other)),
+        })
     }
 
     /// Waits until it has stopped.
@@ -134,8 +168,9 @@ pub async fn start(config: Config, shutdown: impl Future<Output = ()> + Send + '
     let listening = |source| StartError::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
+    let shared = Arc::downgrade(&app);
     let task = tokio::spawn(serve(listener, router(app), shutdown, background));
-    Ok(Running { address, task })
+    Ok(Running { address, task, app: shared })
 }
 
 /// Makes late changes visible when they are due, so that their scripts run on time.

@@ -29,7 +29,7 @@ use serde_json::Value as Json;
 pub(crate) use crate::catalog::{Field, Kind, RecordType};
 pub(crate) use draft::Draft;
 pub(crate) use edit::Edit;
-pub(crate) use generate::Amounts;
+pub use generate::{Amounts, Generated};
 pub(crate) use guard::{WriteItem, WriteReply, WriteStatus};
 pub(crate) use import::Import;
 pub(crate) use overlay::{Overlay, SchemaChange};

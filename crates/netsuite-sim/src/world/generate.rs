@@ -1,136 +1,214 @@
-//! Sample records by the thousand, the same for the same seed.
+//! Sample records by the thousand or the million, the same for the same seed on an empty world.
+//!
+//! Rows go in directly, a few thousand per transaction, and no scripts run and no system notes are left, as after an
+//! initial import. Every derived column holds what a save would have derived.
+
+mod goods;
+mod names;
+mod orders;
+mod people;
+mod rows;
 
 use fastrand::Rng;
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, TransactionBehavior};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json, json};
 
-use super::World;
-use super::draft::Draft;
-use super::kind::{CUSTOMER, ITEM, SALES_ORDER};
 use super::refusal::{Refusal, WorldError};
-use super::save::{Author, Saving};
+use super::save::employee;
+use super::value::moment_column;
+use super::{World, schema};
+use crate::catalog::catalog;
+use rows::Days;
 
-const MAX_RECORDS: u32 = 200_000;
-const FIRST: [&str; 12] =
-    ["Blue", "North", "Granite", "Amber", "Silver", "Harbor", "Summit", "Cedar", "Falcon", "Meadow", "Iron", "Coral"];
-const SECOND: [&str; 10] =
-    ["Supply", "Traders", "Works", "Foods", "Tools", "Labs", "Outfitters", "Logistics", "Paper", "Systems"];
-const GOODS: [&str; 10] =
-    ["Widget", "Bracket", "Valve", "Lamp", "Cable", "Filter", "Hinge", "Panel", "Gasket", "Bearing"];
+const MAX_RECORDS: u32 = 2_000_000;
+/// Records per transaction: few enough that others get their turn meanwhile.
+const CHUNK: u32 = 10_000;
+/// From so many records on, indexes are made after the rows.
+const BULK: u64 = 50_000;
+/// Ids are listed up to so many records.
+const MAX_LISTED: u64 = 200_000;
+const BUSY_TABLES: [&str; 8] = [
+    "customer",
+    "item",
+    "pricing",
+    "inventoryitemlocations",
+    "inventorybalance",
+    "transaction",
+    "transactionline",
+    "transactionaccountingline",
+];
 
 /// How many records of each type, and the seed they follow from.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Amounts {
-    #[serde(default)]
-    customers: u32,
-    #[serde(default)]
-    items: u32,
-    #[serde(default)]
-    orders: u32,
-    #[serde(default)]
-    seed: u64,
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Amounts {
+    /// Customers, each with an address or two.
+    pub customers: u32,
+    /// Inventory items, each with prices and stock.
+    pub items: u32,
+    /// Sales orders of one to four lines; they need customers and items, of this call or earlier.
+    pub orders: u32,
+    /// Vendors, each with an address.
+    pub vendors: u32,
+    /// Contacts of customers.
+    pub contacts: u32,
+    /// Employees.
+    pub employees: u32,
+    /// Assemblies, each with a bill of materials, a revision and its components.
+    pub assemblies: u32,
+    /// What everything follows from.
+    pub seed: u64,
+    /// Spreads creation and order dates over so many days before now; 0 dates everything now.
+    pub history_days: u16,
 }
 
-/// Ids of what was made.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Generated {
-    customers: Vec<String>,
-    items: Vec<String>,
-    orders: Vec<String>,
+/// Ids of what was made; lists are left out beyond 200,000 records in all.
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+pub struct Generated {
+    /// Ids of the customers.
+    pub customers: Vec<String>,
+    /// Ids of the items.
+    pub items: Vec<String>,
+    /// Ids of the orders.
+    pub orders: Vec<String>,
+    /// Ids of the vendors.
+    pub vendors: Vec<String>,
+    /// Ids of the contacts.
+    pub contacts: Vec<String>,
+    /// Ids of the employees.
+    pub employees: Vec<String>,
+    /// Ids of the assemblies.
+    pub assemblies: Vec<String>,
+    /// Records made.
+    pub records: u64,
+    /// Rows made, those of lines, prices, addresses and the like included.
+    pub rows: u64,
 }
+
+impl Amounts {
+    fn total(&self) -> u64 {
+        self.counts().iter().map(|count| u64::from(*count)).sum()
+    }
+
+    fn counts(&self) -> [u32; 7] {
+        [self.customers, self.items, self.orders, self.vendors, self.contacts, self.employees, self.assemblies]
+    }
+}
+
+/// What the makers of rows share.
+struct Maker<'a> {
+    tx: &'a Connection,
+    rng: &'a mut Rng,
+    days: &'a Days,
+    /// Id of the user who is shown as the last to change the records.
+    by: i64,
+    rows: u64,
+}
+
+/// Makes so many records of one kind and adds their ids.
+type Make = fn(&mut Maker<'_>, u32, &mut Vec<i64>) -> Result<(), WorldError>;
 
 impl World {
-    /// Makes sample records in one transaction; no scripts run.
+    /// Makes sample records; no scripts run.
     ///
     /// # Errors
     /// A refusal when more is asked for than one call makes, or orders without customers and items to name.
     pub(crate) fn generate(&self, amounts: &Amounts) -> Result<Generated, WorldError> {
-        if amounts.customers.max(amounts.items).max(amounts.orders) > MAX_RECORDS {
-            return Err(Refusal::new("INVALID_PARAMETER", format!("At most {MAX_RECORDS} records per call.")).into());
+        if amounts.counts().into_iter().max().unwrap_or(0) > MAX_RECORDS {
+            let text = format!("At most {MAX_RECORDS} records of a type per call.");
+            return Err(Refusal::new("INVALID_PARAMETER", text).into());
         }
-        let author = Author { user: "Sample Data".to_owned(), context: "CSVIMPORT".to_owned() };
+        let is_bulk = amounts.total() >= BULK;
+        if is_bulk {
+            self.indexes(|tx, table| schema::drop_indexes(tx, table))?;
+        }
+        let made = self.make_all(amounts);
+        if is_bulk {
+            self.indexes(|tx, table| schema::create_indexes(tx, table))?;
+        }
+        made
+    }
+
+    fn make_all(&self, amounts: &Amounts) -> Result<Generated, WorldError> {
         let mut rng = Rng::with_seed(amounts.seed);
-        self.commit(&author, |saving, _| {
-            let mut made = Generated::default();
-            for _ in 0..amounts.customers {
-                let saved = saving.create(*CUSTOMER, &Draft::from_json(*CUSTOMER, &customer(&mut rng))?, None)?;
-                made.customers.push(saved.id.to_string());
-            }
-            for _ in 0..amounts.items {
-                made.items.push(make_item(saving, &mut rng)?);
-            }
-            if amounts.orders > 0 {
-                let customers = super::read::ids(saving.tx, *CUSTOMER)?;
-                let items = super::read::ids(saving.tx, *ITEM)?;
-                for _ in 0..amounts.orders {
-                    let order = order(&mut rng, &customers, &items)?;
-                    let saved = saving.create(*SALES_ORDER, &Draft::from_json(*SALES_ORDER, &order)?, None)?;
-                    made.orders.push(saved.id.to_string());
+        let mut made = Generated { records: amounts.total(), ..Generated::default() };
+        let days = Days::new(self.now(), amounts.history_days, &self.zone);
+        let listed = amounts.total() <= MAX_LISTED;
+        let kinds: [(u32, Make, &mut Vec<String>); 7] = [
+            (amounts.employees, people::employees, &mut made.employees),
+            (amounts.customers, people::customers, &mut made.customers),
+            (amounts.vendors, people::vendors, &mut made.vendors),
+            (amounts.contacts, people::contacts, &mut made.contacts),
+            (amounts.items, goods::items, &mut made.items),
+            (amounts.assemblies, goods::assemblies, &mut made.assemblies),
+            (amounts.orders, orders::orders, &mut made.orders),
+        ];
+        for (amount, make, ids) in kinds {
+            let mut left = amount;
+            while left > 0 {
+                let count = left.min(CHUNK);
+                let mut chunk = Vec::with_capacity(count as usize);
+                made.rows += self.chunk(&mut rng, &days, |maker| make(maker, count, &mut chunk))?;
+                if listed {
+                    ids.extend(chunk.iter().map(ToString::to_string));
                 }
+                left -= count;
             }
-            Ok(made)
-        })
+        }
+        Ok(made)
+    }
+
+    /// One transaction of rows; tells how many.
+    fn chunk(
+        &self,
+        rng: &mut Rng,
+        days: &Days,
+        make: impl FnOnce(&mut Maker<'_>) -> Result<(), WorldError>,
+    ) -> Result<u64, WorldError> {
+        let mut writer = self.writer();
+        self.apply_due(&mut writer)?;
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let by = employee(&tx, "Sample Data")?;
+        let mut maker = Maker { tx: &tx, rng, days, by, rows: 0 };
+        make(&mut maker)?;
+        let rows = maker.rows;
+        tx.commit()?;
+        Ok(rows)
+    }
+
+    fn indexes(
+        &self,
+        change: impl Fn(&Connection, &crate::catalog::Table) -> rusqlite::Result<()>,
+    ) -> Result<(), WorldError> {
+        let writer = self.writer();
+        for name in BUSY_TABLES {
+            if let Some(table) = catalog().table(name) {
+                change(&writer, table)?;
+            }
+        }
+        Ok(())
     }
 }
 
-fn pick<'a>(rng: &mut Rng, words: &[&'a str]) -> &'a str {
-    words[rng.usize(..words.len())]
-}
-
-fn members(json: Json) -> Map<String, Json> {
-    match json {
-        Json::Object(members) => members,
-        _ => Map::new(),
+impl Maker<'_> {
+    /// The moment a record was created: now, or some time in the history.
+    fn created(&mut self) -> Timestamp {
+        let span = self.days.span_seconds();
+        let back = if span == 0 { 0 } else { self.rng.i64(0..span) };
+        self.days.now().checked_sub(SignedDuration::from_secs(back)).unwrap_or(self.days.now())
     }
-}
 
-fn cents(rng: &mut Rng, max: u32) -> String {
-    let amount = rng.u32(100..max);
-    format!("{}.{:02}", amount / 100, amount % 100)
-}
-
-fn customer(rng: &mut Rng) -> Map<String, Json> {
-    let name = format!("{} {} {}", pick(rng, &FIRST), pick(rng, &SECOND), rng.u32(1..10_000));
-    let host = name.to_lowercase().replace(' ', "-");
-    let tags: Vec<String> = (1..=5).filter(|_| rng.bool()).map(|tag: u32| tag.to_string()).collect();
-    let comments = if rng.bool() { Json::Null } else { json!("Calls on Mondays") };
-    members(json!({
-        "companyname": name,
-        "email": format!("office@{host}.example"),
-        "phone": format!("555-{:04}", rng.u32(0..10_000)),
-        "creditlimit": cents(rng, 5_000_000),
-        "comments": comments,
-        "terms": rng.u32(1..=8).to_string(),
-        "currency": rng.u32(1..=4).to_string(),
-        "custentity_tags": tags,
-        "custentity_loyalty_points": rng.u32(0..5_000),
-    }))
-}
-
-fn make_item(saving: &Saving<'_>, rng: &mut Rng) -> Result<String, WorldError> {
-    let number = super::save::next_id(saving.tx, ITEM.table)?;
-    let goods = pick(rng, &GOODS);
-    let fields = members(json!({
-        "itemid": format!("{}-{number}", goods.to_uppercase()),
-        "displayname": format!("{} {goods}", pick(rng, &FIRST)),
-        "description": format!("{goods}, sold by the piece"),
-        "baseprice": cents(rng, 100_000),
-    }));
-    let saved = saving.create(*ITEM, &Draft::from_json(*ITEM, &fields)?, Some(number))?;
-    Ok(saved.id.to_string())
-}
-
-fn order(rng: &mut Rng, customers: &[i64], items: &[i64]) -> Result<Map<String, Json>, Refusal> {
-    if customers.is_empty() || items.is_empty() {
-        return Err(Refusal::new("INVALID_PARAMETER", "Orders need customers and items: generate those first."));
+    /// Stamps of creation and last change, as columns hold them.
+    fn stamps(&mut self) -> (String, String) {
+        let created = self.created();
+        let age = self.days.now().duration_since(created).as_secs();
+        let later = if age == 0 { 0 } else { self.rng.i64(0..=age) };
+        let changed = created.checked_add(SignedDuration::from_secs(later)).unwrap_or(created);
+        (moment_column(created), moment_column(changed))
     }
-    let lines: Vec<Json> = (0..rng.usize(1..=4))
-        .map(|_| json!({ "item": items[rng.usize(..items.len())], "quantity": rng.u32(1..20) }))
-        .collect();
-    Ok(members(json!({
-        "entity": customers[rng.usize(..customers.len())],
-        "memo": format!("Sample order {}", rng.u32(1..100_000)),
-        "lines": lines,
-    })))
+
+    fn pick<'w>(&mut self, words: &[&'w str]) -> &'w str {
+        words[self.rng.usize(..words.len())]
+    }
 }

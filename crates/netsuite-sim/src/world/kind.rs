@@ -13,7 +13,3 @@ fn built_in(name: &str) -> &'static RecordType {
 
 /// Customers.
 pub(crate) static CUSTOMER: LazyLock<&'static RecordType> = LazyLock::new(|| built_in("customer"));
-/// Inventory items.
-pub(crate) static ITEM: LazyLock<&'static RecordType> = LazyLock::new(|| built_in("item"));
-/// Sales orders.
-pub(crate) static SALES_ORDER: LazyLock<&'static RecordType> = LazyLock::new(|| built_in("salesorder"));

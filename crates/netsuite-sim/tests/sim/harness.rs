@@ -111,6 +111,11 @@ impl Sim {
         Self { http, address, folder, stop: Some(stop), running: Some(running) }
     }
 
+    /// The simulator itself.
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
     /// Stops it and hands its folder over.
     pub(crate) async fn stop(mut self) -> TempDir {
         self.stop.take().unwrap().send(()).unwrap();

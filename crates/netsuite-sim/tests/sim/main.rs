@@ -6,6 +6,7 @@ mod clients;
 mod harness;
 
 mod faults;
+mod generator;
 mod limits;
 mod logins;
 mod persistence;
