@@ -24,7 +24,9 @@ use crate::app::App;
 use crate::catalog::catalog;
 use crate::clock::Mode;
 use crate::faults::Rules;
-use crate::world::{Amounts, Edit, Import, Operation, RecordType, SchemaChange, WorldError, iso};
+use crate::world::{
+    Amounts, Author, Edit, Import, Operation, RecordType, SCENARIOS, SchemaChange, Script, WorldError, iso,
+};
 use problem::Problem;
 
 const MAX_LATE_SECONDS: f64 = 86_400.0;
@@ -41,6 +43,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/faults", get(faults).post(add_faults).delete(clear_faults))
         .route("/phantom", post(phantom))
         .route("/schema", post(schema))
+        .route("/scenario", get(scenarios).post(scenario))
+        .route("/copy", post(copy))
         .route("/settings", get(settings::read).patch(settings::change))
         .route("/generate", post(generate))
         .route("/import", post(import))
@@ -237,6 +241,39 @@ async fn schema(Named(account): Named, body: Bytes) -> Result<Json<Value>, Probl
     })
     .await?;
     Ok(Json(json!(*overlay)))
+}
+
+async fn scenarios(Named(_): Named) -> Json<Value> {
+    let list = SCENARIOS.iter().map(|scenario| json!({ "name": scenario.name, "pitfall": scenario.pitfall }));
+    Json(json!({ "scenarios": list.collect::<Vec<_>>() }))
+}
+
+async fn scenario(Named(account): Named, body: Bytes) -> Result<Json<Value>, Problem> {
+    let script: Script = parse(&body)?;
+    Ok(Json(work(account, move |account| account.world.play(&script)).await?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CopyBody {
+    #[serde(default = "anyone")]
+    user: String,
+    #[serde(default = "by_hand")]
+    context: String,
+    #[serde(rename = "type")]
+    type_name: String,
+    id: String,
+    #[serde(default = "yes")]
+    scripts: bool,
+}
+
+async fn copy(Named(account): Named, body: Bytes) -> Result<Json<Value>, Problem> {
+    let body: CopyBody = parse(&body)?;
+    let kind = kind(&body.type_name)?;
+    let id = body.id.parse().map_err(|_| Problem::absent())?;
+    let author = Author { user: body.user, context: body.context };
+    let saved = work(account, move |account| account.world.copy(kind, id, &author, body.scripts)).await?;
+    Ok(Json(json!({ "id": saved.id.to_string(), "lastModified": iso(saved.at) })))
 }
 
 async fn generate(Named(account): Named, body: Bytes) -> Result<Json<Value>, Problem> {

@@ -1,5 +1,6 @@
 //! One account's records: a SQLite file with a single writer, a few readers, and changes that commit late.
 
+mod copy;
 mod draft;
 mod edit;
 mod generate;
@@ -13,6 +14,7 @@ mod read;
 mod refusal;
 mod rules;
 mod save;
+mod scenario;
 mod schema;
 mod settings;
 mod value;
@@ -36,6 +38,7 @@ pub(crate) use overlay::{Overlay, SchemaChange};
 pub(crate) use read::Stored;
 pub(crate) use refusal::{Refusal, WorldError};
 pub(crate) use save::{Author, INTEGRATION_USER, Operation, Saved, Saving};
+pub(crate) use scenario::{SCENARIOS, Script};
 pub use settings::Tier;
 pub(crate) use settings::{Overload, Settings};
 pub(crate) use value::{MOMENT_MARK, Value, WALL_MARK, iso, moment_column, moment_of_column};
@@ -128,10 +131,20 @@ impl World {
         author: &Author,
         work: impl FnOnce(&Saving<'_>, &mut Vec<Saved>) -> Result<T, WorldError>,
     ) -> Result<T, WorldError> {
+        self.commit_at(author, None, work)
+    }
+
+    /// The same, with a stamp that is not the present: scenarios make stamps that run backwards.
+    fn commit_at<T>(
+        &self,
+        author: &Author,
+        at: Option<Timestamp>,
+        work: impl FnOnce(&Saving<'_>, &mut Vec<Saved>) -> Result<T, WorldError>,
+    ) -> Result<T, WorldError> {
         let mut writer = self.writer();
         self.apply_due(&mut writer)?;
         // The stamp is taken under the lock, so that stamps never run backwards in commit order.
-        let at = self.now();
+        let at = at.unwrap_or_else(|| self.now());
         let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut scripted = Vec::new();
         let settings = self.settings();

@@ -28,8 +28,6 @@ pub(crate) struct QueryState {
     now: AtomicI64,
     /// The first text that could not be read as a date.
     bad_date: Mutex<Option<String>>,
-    /// Another number for every call: where ties of an unstable order fall.
-    shaken: AtomicI64,
 }
 
 impl QueryState {
@@ -142,9 +140,8 @@ fn register_dates(
         let now = Timestamp::from_second(shared.now.load(Memory::Acquire)).unwrap_or(Timestamp::UNIX_EPOCH);
         Ok(moment_column(now))
     })?;
-    let shared = state.clone();
-    connection.create_scalar_function("ns_shake", 0, FunctionFlags::SQLITE_UTF8, move |_| {
-        Ok(shared.shaken.fetch_add(1, Memory::AcqRel).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64))
+    connection.create_scalar_function("ns_shake", 0, FunctionFlags::SQLITE_UTF8, |_| {
+        Ok(scattered(SHAKEN.fetch_add(1, Memory::AcqRel)))
     })?;
     let (near, own_format) = (zone.clone(), format.clone());
     connection.create_scalar_function("ns_to_char", -1, flags, move |ctx| to_char(ctx, &near, &own_format))?;
@@ -186,6 +183,17 @@ fn register_dates(
         };
         Ok(moved.map(Moment::to_text))
     })
+}
+
+/// Another number for every call, whichever connection asks: where ties of an unstable order fall.
+static SHAKEN: AtomicI64 = AtomicI64::new(0);
+
+/// A number that looks like chance (the end of splitmix64), for a counter.
+fn scattered(count: i64) -> i64 {
+    let mut mixed = count.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (mixed ^ (mixed >> 31)).cast_signed()
 }
 
 fn compare(a: &str, b: &str, zone: &TimeZone, format: &DateFormat, state: &QueryState) -> Ordering {

@@ -16,7 +16,7 @@ use super::refusal::{Refusal, WorldError};
 use super::rules;
 use super::settings::Settings;
 use super::value::{Value, moment_column};
-use crate::catalog::{Kind, RecordType};
+use crate::catalog::{Kind, RecordType, catalog};
 
 /// Who saves, and through what.
 #[derive(Debug, Clone)]
@@ -184,7 +184,8 @@ impl Saving<'_> {
 
     /// Refuses a reference to nothing.
     pub(crate) fn must_exist(&self, table: &str, id: i64, refusal: impl FnOnce() -> Refusal) -> Result<(), WorldError> {
-        let sql = format!(r#"SELECT 1 FROM "{table}" WHERE id = ?"#);
+        let key = catalog().table(table).and_then(|own| own.key).unwrap_or("id");
+        let sql = format!(r#"SELECT 1 FROM "{table}" WHERE "{key}" = ?"#);
         let found = self.tx.prepare_cached(&sql)?.query_row([id], |_| Ok(())).optional()?;
         found.ok_or_else(|| refusal().into())
     }

@@ -10,6 +10,7 @@ mod generator;
 mod limits;
 mod logins;
 mod persistence;
+mod pitfalls;
 mod records;
 mod scripts;
 mod settings;
