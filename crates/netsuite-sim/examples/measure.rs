@@ -71,9 +71,11 @@ async fn query(running: &Running) {
         tokio::spawn(async move {
             let mut last = 0_u64;
             while start.elapsed() < MEASURED {
+                // Looked at as text: reading a page into a tree would take as long as making it.
                 let body = page(&http, &url, client, last).await;
-                assert_eq!(body["count"], 1_000, "{body}");
-                let id: u64 = body["items"][999]["id"].as_str().unwrap().parse().unwrap();
+                assert!(body.contains("\"count\":1000,"), "{}", &body[..body.len().min(500)]);
+                let (_, tail) = body.rsplit_once("{\"links\":[],\"id\":\"").unwrap();
+                let id: u64 = tail.split_once('"').unwrap().0.parse().unwrap();
                 last = if id > TABLE_ROWS { 0 } else { id };
                 pages.fetch_add(1, Ordering::Relaxed);
             }
@@ -87,11 +89,11 @@ async fn query(running: &Running) {
     println!("{pages} pages of 1000 rows and 20 columns: {rate:.0} pages/s with {CLIENTS} clients");
 }
 
-async fn page(http: &reqwest::Client, url: &str, client: usize, last: u64) -> serde_json::Value {
+async fn page(http: &reqwest::Client, url: &str, client: usize, last: u64) -> String {
     let sql = format!("SELECT {COLUMNS} FROM customer WHERE id > {last} AND id <= {} ORDER BY id", TABLE_ROWS + 1_000);
     let request = http.post(url).header("authorization", signed(url, client)).header("prefer", "transient");
     let reply = request.json(&serde_json::json!({ "q": sql })).send().await.unwrap();
-    reply.json().await.unwrap()
+    reply.text().await.unwrap()
 }
 
 fn signed(url: &str, client: usize) -> String {

@@ -9,6 +9,7 @@ use crate::config::AccountConfig;
 use crate::faults::Faults;
 use crate::ledger::Ledger;
 use crate::pool::Pool;
+use crate::rest::Jobs;
 use crate::server::StartError;
 use crate::ue::{self, Courier};
 use crate::world::{Site, World};
@@ -23,6 +24,7 @@ pub(crate) struct Account {
     pub(crate) pool: Pool,
     pub(crate) faults: Faults,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) jobs: Jobs,
 }
 
 impl Account {
@@ -57,6 +59,7 @@ impl Account {
             pool: Pool::new(config.concurrency_limit),
             faults: Faults::default(),
             ledger,
+            jobs: Jobs::default(),
             config,
         };
         account.apply_limit();

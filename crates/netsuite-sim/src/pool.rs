@@ -45,6 +45,11 @@ impl Pool {
         self.limit.store(limit, Ordering::Release);
     }
 
+    /// Slots that no other integration holds for itself.
+    pub(crate) fn unallocated(&self) -> u32 {
+        self.limit().saturating_sub(self.phantom.load(Ordering::Acquire))
+    }
+
     /// Slots that nobody uses.
     pub(crate) fn free(&self) -> u32 {
         let used = self.running.load(Ordering::Acquire) + self.phantom.load(Ordering::Acquire);

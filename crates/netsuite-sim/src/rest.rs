@@ -1,6 +1,10 @@
 //! SuiteTalk REST: records, SuiteQL and the system service.
 
 mod body;
+mod children;
+mod filter;
+mod jobs;
+mod metadata;
 mod query;
 mod records;
 mod render;
@@ -10,10 +14,13 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use crate::account::Account;
+pub(crate) use jobs::Jobs;
+
 use crate::wire::{Call, json_answer, plain_rest_error, rest_error, unexpected};
-use crate::world::{RecordType, Refusal, WorldError, iso};
+use crate::world::{RecordType, Refusal, Settings, WorldError, iso};
 
 const RECORD_PREFIX: &str = "/services/rest/record/v1/";
+const JOB_PREFIX: &str = "/services/rest/async/v1/job/";
 
 /// Answers a REST call; the caller is logged in and holds a slot.
 pub(crate) fn answer(account: &Account, call: &Call) -> Response {
@@ -30,13 +37,19 @@ pub(crate) fn answer(account: &Account, call: &Call) -> Response {
         "/services/rest/system/v1/governanceLimits" => {
             let body = json!({
                 "accountConcurrencyLimit": account.pool.limit(),
-                "accountUnallocatedConcurrencyLimit": account.pool.limit(),
+                "accountUnallocatedConcurrencyLimit": account.pool.unallocated(),
             });
             json_answer(StatusCode::OK, "application/json", &body)
         }
-        path => match path.strip_prefix(RECORD_PREFIX) {
-            Some(rest) => record(account, call, rest),
-            None => plain_rest_error(StatusCode::NOT_FOUND, "NOT_FOUND", "The requested URL does not exist."),
+        path => match (path.strip_prefix(RECORD_PREFIX), path.strip_prefix(JOB_PREFIX)) {
+            (Some(rest), _) if jobs::is_wanted(call) => {
+                jobs::begin(&account.jobs, call, || record(account, call, rest))
+            }
+            (Some(rest), _) => record(account, call, rest),
+            (None, Some(rest)) if call.method == Method::GET => {
+                jobs::answer(&account.jobs, call, rest).unwrap_or_else(Problem::answer)
+            }
+            _ => plain_rest_error(StatusCode::NOT_FOUND, "NOT_FOUND", "The requested URL does not exist."),
         },
     }
 }
@@ -53,25 +66,60 @@ fn wrong_language(account: &Account, call: &Call) -> Option<Response> {
 }
 
 fn record(account: &Account, call: &Call, rest: &str) -> Response {
+    routed(account, call, rest).unwrap_or_else(Problem::answer)
+}
+
+fn routed(account: &Account, call: &Call, rest: &str) -> Result<Response, Problem> {
+    refuse_content(call)?;
     let mut parts = rest.trim_end_matches('/').split('/');
     let name = parts.next().unwrap_or_default();
-    let Some(kind) = RecordType::of_url(name) else {
-        let text = format!("Record type '{name}' does not exist");
-        return plain_rest_error(StatusCode::NOT_FOUND, "NONEXISTENT_RECORD_TYPE", &text);
-    };
     let path: Vec<&str> = parts.collect();
-    let outcome = match (&call.method, path.as_slice()) {
+    if name == "metadata-catalog" {
+        return match (&call.method, path.as_slice()) {
+            (&Method::GET, []) => metadata::answer(account, call, None),
+            (&Method::GET, [kind]) => metadata::answer(account, call, Some(kind)),
+            _ => Ok(method_not_allowed()),
+        };
+    }
+    let kind = RecordType::of_url(name).filter(|kind| metadata::has(kind, &account.world.overlay()));
+    let kind = kind.ok_or_else(|| Problem::unknown_type(name))?;
+    if Settings::names(&account.world.settings().forbidden_records, kind) {
+        return Err(Problem::forbidden(kind));
+    }
+    match (&call.method, path.as_slice()) {
         (&Method::GET, []) => records::list(account, call, kind),
         (&Method::POST, []) => records::create(account, call, kind),
         (&Method::GET, [id]) => records::get(account, call, kind, id),
         (&Method::PATCH, [id]) => records::patch(account, call, kind, id),
         (&Method::PUT, [id]) => records::upsert(account, call, kind, id),
         (&Method::DELETE, [id]) => records::delete(account, kind, id),
+        (&Method::POST, [id, "!transform", to]) => records::transform(account, call, kind, id, to),
         (&Method::GET, [id, "item"]) if kind.has_lines() => records::lines(account, call, kind, id),
         (&Method::GET, [id, "item", line]) if kind.has_lines() => records::line(account, call, kind, id, line),
-        _ => return method_not_allowed(),
-    };
-    outcome.unwrap_or_else(|problem| problem.answer())
+        (&Method::GET, [id, sublist, rest @ ..]) => children::answer(account, call, kind, id, sublist, rest),
+        _ => Ok(method_not_allowed()),
+    }
+}
+
+/// What the record service neither reads nor writes.
+fn refuse_content(call: &Call) -> Result<(), Problem> {
+    let is_json = |value: &str| value.split(',').any(|part| part.contains("json") || part.contains("*/*"));
+    let text = |part: &str, value: &str| format!("The media type '{value}' of the {part} header is not supported.");
+    if let Some(accept) = call.header("accept")
+        && !is_json(accept)
+    {
+        let text = text("Accept", accept);
+        let about = Some(("o:errorHeader", "Accept".to_owned()));
+        return Err(Problem::Request(StatusCode::NOT_ACCEPTABLE, "NOT_ACCEPTABLE", text, about));
+    }
+    match call.header("content-type") {
+        Some(kind) if !call.body.is_empty() && !is_json(kind) => {
+            let text = text("Content-Type", kind);
+            let about = Some(("o:errorHeader", "Content-Type".to_owned()));
+            Err(Problem::Request(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", text, about))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn method_not_allowed() -> Response {
@@ -106,6 +154,27 @@ impl Problem {
             text.into(),
             Some(("o:errorQueryParam", name.to_owned())),
         )
+    }
+
+    /// A record type that the account does not have.
+    fn unknown_type(name: &str) -> Self {
+        let text = format!("Record type '{name}' does not exist");
+        Self::Request(StatusCode::NOT_FOUND, "NONEXISTENT_RECORD_TYPE", text, None)
+    }
+
+    /// The role may not use that record type.
+    fn forbidden(kind: &RecordType) -> Self {
+        let text = format!(
+            "Permission Violation: You need a higher level of the 'Lists -> {}' permission to access this page. Please \
+             contact your account administrator.",
+            kind.deleted_type
+        );
+        Self::Request(StatusCode::FORBIDDEN, "INSUFFICIENT_PERMISSION", text, None)
+    }
+
+    fn absent_job() -> Self {
+        let text = "The job does not exist. Provide a valid job ID.".to_owned();
+        Self::Request(StatusCode::NOT_FOUND, "NONEXISTENT_ID", text, None)
     }
 
     fn answer(self) -> Response {

@@ -1,5 +1,6 @@
 //! One account's records: a SQLite file with a single writer, a few readers, and changes that commit late.
 
+mod children;
 mod copy;
 mod draft;
 mod edit;
@@ -29,7 +30,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use serde_json::Value as Json;
 
 pub(crate) use crate::catalog::{Field, Kind, RecordType};
-pub(crate) use draft::Draft;
+pub(crate) use children::{Child, Shape};
+pub(crate) use draft::{Draft, LineDraft};
 pub(crate) use edit::Edit;
 pub use generate::{Amounts, Generated};
 pub(crate) use guard::{WriteItem, WriteReply, WriteStatus};
@@ -177,6 +179,32 @@ impl World {
     /// Every id of a type, ascending.
     pub(crate) fn ids(&self, kind: &RecordType) -> Result<Vec<i64>, WorldError> {
         self.read(|reader| Ok(read::ids(&reader.connection, kind)?))
+    }
+
+    /// Ids that fit a condition, ascending, a page at a time; and how many fit in all.
+    pub(crate) fn page_of_ids(
+        &self,
+        kind: &RecordType,
+        (condition, params): (&str, &[rusqlite::types::Value]),
+        (limit, offset): (usize, usize),
+    ) -> Result<(Vec<i64>, usize), WorldError> {
+        let condition = if condition.is_empty() { "true" } else { condition };
+        let from = format!("FROM \"{}\" WHERE ({condition}){}", kind.table, kind.filter);
+        self.read(|reader| {
+            let snapshot = reader.connection.unchecked_transaction()?;
+            let sql = format!("SELECT id {from} ORDER BY id LIMIT {limit} OFFSET {offset}");
+            let mut statement = snapshot.prepare_cached(&sql)?;
+            let rows = statement.query_map(rusqlite::params_from_iter(params), |row| row.get(0))?;
+            let ids = rows.collect::<rusqlite::Result<Vec<i64>>>()?;
+            let mut statement = snapshot.prepare_cached(&format!("SELECT COUNT(*) {from}"))?;
+            let total: i64 = statement.query_row(rusqlite::params_from_iter(params), |row| row.get(0))?;
+            Ok((ids, usize::try_from(total).unwrap_or(0)))
+        })
+    }
+
+    /// The lines of a sublist that is a table of its own.
+    pub(crate) fn children(&self, shape: Shape, parent: i64) -> Result<Vec<Child>, WorldError> {
+        self.read(|reader| Ok(children::read(&reader.connection, shape, parent, &self.zone)?))
     }
 
     /// Every record of a type as `{"id", "fields"}`, from one snapshot.

@@ -139,6 +139,7 @@ pub(crate) struct RecordType {
 
 impl Table {
     /// Whether it has that column, the key included.
+    #[cfg(test)]
     pub(crate) fn has_column(&self, name: &str) -> bool {
         self.key == Some(name) || self.column(name).is_some()
     }

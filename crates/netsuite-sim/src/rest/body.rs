@@ -3,7 +3,8 @@
 use http::StatusCode;
 use serde_json::{Map, Value as Json};
 
-use super::Problem;
+use super::{Problem, metadata};
+use crate::account::Account;
 use crate::wire::Call;
 use crate::world::{Draft, RecordType};
 
@@ -15,8 +16,11 @@ const SUBLIST: &str = "item";
 ///
 /// # Errors
 /// No JSON object, or a field that is unknown, read-only or does not take the value.
-pub(super) fn draft(call: &Call, kind: &RecordType) -> Result<Draft, Problem> {
-    let Ok(Json::Object(body)) = serde_json::from_slice::<Json>(&call.body) else {
+pub(super) fn draft(account: &Account, call: &Call, kind: &RecordType) -> Result<Draft, Problem> {
+    let overlay = account.world.overlay();
+    // A transformation needs no body at all.
+    let text: &[u8] = if call.body.is_empty() && call.path.contains("/!transform/") { b"{}" } else { &call.body };
+    let Ok(Json::Object(body)) = serde_json::from_slice::<Json>(text) else {
         return Err(content("Invalid content in the request body.".to_owned(), None));
     };
     let lenient = call
@@ -30,10 +34,14 @@ pub(super) fn draft(call: &Call, kind: &RecordType) -> Result<Draft, Problem> {
         }
         if name == SUBLIST && kind.has_lines() {
             changes.insert("lines".to_owned(), sublist(&value)?);
-            replaces = call.param("replace").is_some_and(|list| list.split(',').any(|own| own.trim() == SUBLIST));
+            replaces = replaced(call, SUBLIST);
             continue;
         }
-        match kind.fields.iter().find(|field| field.rest == name && field.in_rest) {
+        if kind.sublists.iter().any(|(own, _)| *own == name) {
+            changes.insert(name, value);
+            continue;
+        }
+        match metadata::fields(kind, &overlay).find(|field| field.rest == name) {
             Some(field) => {
                 changes.insert(field.name.to_owned(), value);
             }
@@ -45,7 +53,16 @@ pub(super) fn draft(call: &Call, kind: &RecordType) -> Result<Draft, Problem> {
     }
     let mut draft = Draft::from_json(kind, &changes)?;
     draft.replace_lines = replaces;
+    for children in &mut draft.children {
+        let name = kind.sublists.iter().find(|(_, table)| *table == children.table).map_or("", |(name, _)| name);
+        children.replace = replaced(call, name);
+    }
     Ok(draft)
+}
+
+/// Whether `replace=` names a sublist.
+fn replaced(call: &Call, sublist: &str) -> bool {
+    call.param("replace").is_some_and(|list| list.split(',').any(|own| own.trim() == sublist))
 }
 
 /// `{"items": [{"line": 1, "item": {"id": "5"}, "quantity": 2}]}` as a list of lines.

@@ -4,10 +4,11 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value as Json, json};
 
+use super::filter::{FilterError, Reader};
 use super::{Problem, body, links, paging, render};
 use crate::account::Account;
 use crate::wire::{Call, empty_answer, resource};
-use crate::world::{Author, Draft, INTEGRATION_USER, Operation, RecordType, Stored, Value, WorldError};
+use crate::world::{Author, Draft, INTEGRATION_USER, LineDraft, Operation, RecordType, Stored, Value, WorldError};
 
 fn author() -> Author {
     Author { user: INTEGRATION_USER.to_owned(), context: "RESTWEBSERVICES".to_owned() }
@@ -15,34 +16,72 @@ fn author() -> Author {
 
 /// Ids of a type, a page at a time.
 pub(super) fn list(account: &Account, call: &Call, kind: &'static RecordType) -> Result<Response, Problem> {
-    if call.param("q").is_some() {
-        return Err(Problem::parameter("q", "The simulator does not filter collections: use SuiteQL."));
-    }
     let (limit, offset) = paging(call)?;
-    let ids = account.world.ids(kind)?;
+    let overlay = account.world.overlay();
+    let reader = Reader { kind, overlay: &overlay, zone: &account.world.zone, format: &account.world.date_format };
+    let filter = call.param("q").map(|text| reader.read(text)).transpose().map_err(unfiltered)?.unwrap_or_default();
+    let (ids, total) = account.world.page_of_ids(kind, (&filter.sql, &filter.params), (limit, offset))?;
     let items: Vec<Json> = ids
         .iter()
-        .skip(offset)
-        .take(limit)
         .map(|id| {
             let href = render::address(call, kind, *id);
             json!({ "links": [{ "rel": "self", "href": href }], "id": id.to_string() })
         })
         .collect();
     let body = json!({
-        "links": links(call, limit, offset, ids.len()),
+        "links": links(call, limit, offset, total),
         "count": items.len(),
-        "hasMore": offset + items.len() < ids.len(),
+        "hasMore": offset + items.len() < total,
         "items": items,
         "offset": offset,
-        "totalResults": ids.len(),
+        "totalResults": total,
     });
     Ok(resource("collection", &body))
 }
 
+fn unfiltered(error: FilterError) -> Problem {
+    let (code, text) = match error {
+        FilterError::UnknownField(name) => {
+            ("NONEXISTENT_FIELD", format!("Field '{name}' does not exist or is not searchable."))
+        }
+        FilterError::Malformed(near) => ("INVALID_PARAMETER", format!("Invalid query parameter q near '{near}'.")),
+    };
+    Problem::Request(StatusCode::BAD_REQUEST, code, text, Some(("o:errorQueryParam", "q".to_owned())))
+}
+
+/// `POST …/5/!transform/invoice`: a new transaction with what the old one holds.
+pub(super) fn transform(
+    account: &Account,
+    call: &Call,
+    kind: &'static RecordType,
+    id: &str,
+    to: &str,
+) -> Result<Response, Problem> {
+    let target = RecordType::of_url(to).filter(|target| target.has_lines() && kind.has_lines());
+    let target = target.ok_or_else(|| Problem::unknown_type(to))?;
+    let stored = load(account, kind, id)?;
+    let mut draft = body::draft(account, call, target)?;
+    for name in ["entity", "memo", "otherrefnum"] {
+        if !draft.values.iter().any(|(at, _)| target.fields[*at].name == name) {
+            draft.set(target, name, stored.value(kind, name).clone());
+        }
+    }
+    if draft.upsert.is_empty() {
+        let lines = stored.lines.iter().map(|(line, values)| LineDraft {
+            key: line.to_string(),
+            line: None,
+            values: values.iter().cloned().enumerate().collect(),
+        });
+        draft.upsert = lines.collect();
+    }
+    account.ledger.write_asked(Operation::Create);
+    let new = insert(account, target, &draft)?;
+    Ok(written(call, target, new))
+}
+
 pub(super) fn create(account: &Account, call: &Call, kind: &'static RecordType) -> Result<Response, Problem> {
     account.ledger.write_asked(Operation::Create);
-    let draft = body::draft(call, kind)?;
+    let draft = body::draft(account, call, kind)?;
     let id = insert(account, kind, &draft)?;
     Ok(written(call, kind, id))
 }
@@ -55,7 +94,7 @@ pub(super) fn get(account: &Account, call: &Call, kind: &'static RecordType, id:
 pub(super) fn patch(account: &Account, call: &Call, kind: &'static RecordType, id: &str) -> Result<Response, Problem> {
     account.ledger.write_asked(Operation::Update);
     let id = resolve(account, kind, id)?.ok_or(WorldError::Absent)?;
-    change(account, kind, id, &body::draft(call, kind)?)?;
+    change(account, kind, id, &body::draft(account, call, kind)?)?;
     Ok(written(call, kind, id))
 }
 
@@ -65,7 +104,7 @@ pub(super) fn upsert(account: &Account, call: &Call, kind: &'static RecordType, 
         let text = "PUT is for external ids: use eid:.".to_owned();
         return Err(Problem::Request(StatusCode::BAD_REQUEST, "INVALID_REQUEST", text, None));
     };
-    let mut draft = body::draft(call, kind)?;
+    let mut draft = body::draft(account, call, kind)?;
     let id = match account.world.find_external(kind, external_id)? {
         Some(id) => {
             account.ledger.write_asked(Operation::Update);
@@ -134,7 +173,7 @@ fn change(account: &Account, kind: &'static RecordType, id: i64, draft: &Draft) 
     Ok(())
 }
 
-fn load(account: &Account, kind: &'static RecordType, id: &str) -> Result<Stored, Problem> {
+pub(super) fn load(account: &Account, kind: &'static RecordType, id: &str) -> Result<Stored, Problem> {
     let id = resolve(account, kind, id)?.ok_or(WorldError::Absent)?;
     Ok(account.world.find(kind, id)?.ok_or(WorldError::Absent)?)
 }

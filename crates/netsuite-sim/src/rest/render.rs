@@ -4,8 +4,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Problem;
 use crate::account::Account;
+use crate::catalog::catalog;
 use crate::wire::Call;
-use crate::world::{Field, Kind, RecordType, Stored, Value};
+use crate::world::{Field, Kind, RecordType, Shape, Stored, Value};
 
 /// A record with its links.
 pub(super) fn record(account: &Account, call: &Call, kind: &RecordType, stored: &Stored) -> Result<Json, Problem> {
@@ -14,18 +15,32 @@ pub(super) fn record(account: &Account, call: &Call, kind: &RecordType, stored: 
     let mut shown = Map::new();
     shown.insert("links".to_owned(), json!([{ "rel": "self", "href": base }]));
     shown.insert("id".to_owned(), Json::from(stored.id.to_string()));
+    let overlay = account.world.overlay();
     for (field, value) in kind.fields.iter().zip(&stored.values) {
-        if wanted.as_ref().is_some_and(|wanted| !wanted.contains(&field.rest)) {
+        let absent = !field.in_rest || field.feature.is_some_and(|feature| !overlay.has(feature));
+        if absent || wanted.as_ref().is_some_and(|wanted| !wanted.contains(&field.rest)) {
             continue;
         }
         if let Some(json) = member(account, call, field, value, &base)? {
             shown.insert(field.rest.to_owned(), json);
         }
     }
+    let expanded = call.param("expandSubResources") == Some("true");
+    let opened = |name: &str| {
+        let named = call.param("expand").is_some_and(|list| list.split(',').any(|own| own.trim() == name));
+        expanded || named
+    };
     if kind.has_lines() && wanted.is_none() {
-        let expanded = call.param("expandSubResources") == Some("true");
-        let sublist = if expanded { lines(account, call, kind, stored)? } else { links_only(&format!("{base}/item")) };
+        let sublist =
+            if opened("item") { lines(account, call, kind, stored)? } else { links_only(&format!("{base}/item")) };
         shown.insert("item".to_owned(), sublist);
+    }
+    for (name, table) in kind.sublists.iter().filter(|_| wanted.is_none()) {
+        let sublist = match Shape::of(kind, table).filter(|_| opened(name)) {
+            Some(shape) => super::children::collection(account, call, &format!("{base}/{name}"), shape, stored.id)?,
+            None => links_only(&format!("{base}/{name}")),
+        };
+        shown.insert((*name).to_owned(), sublist);
     }
     Ok(Json::Object(shown))
 }
@@ -77,25 +92,37 @@ fn links_only(href: &str) -> Json {
     json!({ "links": [{ "rel": "self", "href": href }] })
 }
 
-fn member(account: &Account, call: &Call, field: &Field, value: &Value, base: &str) -> Result<Option<Json>, Problem> {
+pub(super) fn member(
+    account: &Account,
+    call: &Call,
+    field: &Field,
+    value: &Value,
+    base: &str,
+) -> Result<Option<Json>, Problem> {
     if value.is_empty() {
         return Ok(None);
     }
     Ok(Some(match (field.kind, value) {
         (Kind::Reference(table), Value::Reference(id)) => {
             let name = account.world.title(table, *id)?.unwrap_or_default();
-            let href = format!("{}{}{table}/{id}", call.origin(), super::RECORD_PREFIX);
+            let url = catalog().records().iter().find(|kind| kind.table == table).map_or(table, |kind| kind.rest);
+            let href = format!("{}{}{url}/{id}", call.origin(), super::RECORD_PREFIX);
             json!({ "links": [{ "rel": "self", "href": href }], "id": id.to_string(), "refName": name })
         }
         (Kind::MultiSelect, Value::Set(options)) => {
             let items: Vec<Json> = options.iter().map(|id| json!({ "id": id, "refName": id })).collect();
             json!({ "links": [{ "rel": "self", "href": format!("{base}/{}", field.rest) }], "items": items })
         }
-        (_, Value::Text(status)) if field.name == "status" => {
-            let name = if status == "B" { "Pending Fulfillment" } else { "Pending Approval" };
-            json!({ "id": status, "refName": name })
+        (_, Value::Text(code)) if field.codes.is_some() => {
+            let list = field.codes.and_then(|list| catalog().codes(list));
+            // Codes of transactions are keyed by type; any type's word for the letter has the same second half.
+            let word = list.and_then(|list| {
+                let own = list.get(code.as_str());
+                own.or_else(|| list.iter().find(|(key, _)| key.ends_with(&format!(":{code}"))).map(|(_, word)| word))
+            });
+            let word = word.map_or(code.as_str(), |word| word.rsplit(" : ").next().unwrap_or(word));
+            json!({ "id": code, "refName": word })
         }
-        (_, Value::Text(word)) if field.name == "itemtype" => json!({ "id": word, "refName": "Inventory Item" }),
         (_, other) => other.to_json(),
     }))
 }

@@ -75,7 +75,7 @@ impl Moment {
     /// The time on the wall of that zone.
     pub(super) fn wall(self, zone: &TimeZone) -> DateTime {
         match self {
-            Self::Instant(moment) => moment.to_zoned(zone.clone()).datetime(),
+            Self::Instant(moment) => zone.to_datetime(moment),
             Self::Wall(wall) => wall,
         }
     }

@@ -132,45 +132,54 @@ impl Mask {
         for piece in &self.pieces {
             match piece {
                 Piece::Literal(literal) => text.push_str(literal),
-                Piece::Element(element) => text.push_str(&self.written(*element, at)),
+                Piece::Element(element) => self.write(*element, at, &mut text),
             }
         }
         text
     }
 
-    fn written(&self, element: Element, at: DateTime) -> String {
-        let padded = |number: i32, width: usize| {
-            if self.bare { number.to_string() } else { format!("{number:0width$}") }
-        };
+    fn write(&self, element: Element, at: DateTime, out: &mut String) {
         let date = at.date();
-        let month = usize::try_from(at.month() - 1).unwrap_or(0);
         let hour12 = if at.hour() % 12 == 0 { 12 } else { at.hour() % 12 };
-        match element {
-            Element::Year4 => padded(at.year().into(), 4),
-            Element::Year2 => padded(i32::from(at.year()).rem_euclid(100), 2),
-            Element::Quarter => ((at.month() - 1) / 3 + 1).to_string(),
-            Element::MonthNumber => padded(at.month().into(), 2),
-            Element::MonthShort => MONTHS[month].to_uppercase(),
-            Element::MonthFull if self.bare => LONG_MONTHS[month].to_uppercase(),
-            Element::MonthFull => format!("{:<9}", LONG_MONTHS[month].to_uppercase()),
-            Element::WeekOfYear => padded(i32::from((date.day_of_year() - 1) / 7 + 1), 2),
-            Element::IsoWeek => padded(date.iso_week_date().week().into(), 2),
-            Element::IsoYear => padded(date.iso_week_date().year().into(), 4),
-            Element::DayOfYear => padded(date.day_of_year().into(), 3),
-            Element::DayOfMonth => padded(at.day().into(), 2),
-            Element::DayOfWeek => (date.weekday().to_sunday_one_offset()).to_string(),
-            Element::DayShort => day_name(date.weekday())[..3].to_owned(),
-            Element::DayFull if self.bare => day_name(date.weekday()).to_owned(),
-            Element::DayFull => format!("{:<9}", day_name(date.weekday())),
-            Element::Hour24 => padded(at.hour().into(), 2),
-            Element::Hour12 => padded(hour12.into(), 2),
-            Element::Minute => padded(at.minute().into(), 2),
-            Element::Second => padded(at.second().into(), 2),
+        let (number, width) = match element {
+            Element::Year4 => (i32::from(at.year()), 4),
+            Element::Year2 => (i32::from(at.year()).rem_euclid(100), 2),
+            Element::Quarter => (i32::from((at.month() - 1) / 3 + 1), 1),
+            Element::MonthNumber => (at.month().into(), 2),
+            Element::WeekOfYear => (i32::from((date.day_of_year() - 1) / 7 + 1), 2),
+            Element::IsoWeek => (date.iso_week_date().week().into(), 2),
+            Element::IsoYear => (date.iso_week_date().year().into(), 4),
+            Element::DayOfYear => (date.day_of_year().into(), 3),
+            Element::DayOfMonth => (at.day().into(), 2),
+            Element::DayOfWeek => (date.weekday().to_sunday_one_offset().into(), 1),
+            Element::Hour24 => (at.hour().into(), 2),
+            Element::Hour12 => (hour12.into(), 2),
+            Element::Minute => (at.minute().into(), 2),
+            Element::Second => (at.second().into(), 2),
             Element::SecondOfDay => {
-                padded(i32::from(at.hour()) * 3600 + i32::from(at.minute()) * 60 + i32::from(at.second()), 5)
+                (i32::from(at.hour()) * 3600 + i32::from(at.minute()) * 60 + i32::from(at.second()), 5)
             }
-            Element::Fraction(digits) => "0".repeat(digits),
-            Element::Meridian => if at.hour() < 12 { "AM" } else { "PM" }.to_owned(),
+            Element::MonthShort
+            | Element::MonthFull
+            | Element::DayShort
+            | Element::DayFull
+            | Element::Fraction(_)
+            | Element::Meridian => return self.write_word(element, at, out),
+        };
+        push_number(number, if self.bare { 1 } else { width }, out);
+    }
+
+    fn write_word(&self, element: Element, at: DateTime, out: &mut String) {
+        let month = usize::try_from(at.month() - 1).unwrap_or(0);
+        let day = day_name(at.date().weekday());
+        let padded = |word: &str| if self.bare { word.to_owned() } else { format!("{word:<9}") };
+        match element {
+            Element::MonthShort => out.push_str(&MONTHS[month].to_uppercase()),
+            Element::MonthFull => out.push_str(&padded(&LONG_MONTHS[month].to_uppercase())),
+            Element::DayShort => out.push_str(&day[..3]),
+            Element::DayFull => out.push_str(&padded(day)),
+            Element::Fraction(digits) => out.extend(std::iter::repeat_n('0', digits)),
+            _ => out.push_str(if at.hour() < 12 { "AM" } else { "PM" }),
         }
     }
 
@@ -196,6 +205,19 @@ impl Mask {
         }
         if rest.is_empty() { parts.date_time() } else { None }
     }
+}
+
+/// A number with leading zeros; no negative ones come here but years before Christ, which NetSuite does not have.
+fn push_number(number: i32, width: usize, out: &mut String) {
+    let mut digits = [b'0'; 10];
+    let (mut rest, mut at) = (number.unsigned_abs(), digits.len());
+    while rest > 0 {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    let from = at.min(digits.len() - width.clamp(1, digits.len()));
+    out.extend(digits[from..].iter().map(|digit| char::from(*digit)));
 }
 
 struct Parts {

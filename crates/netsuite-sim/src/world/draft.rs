@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::children::{ChildrenDraft, Shape};
 use super::refusal::Refusal;
 use super::value::Value;
 use crate::catalog::{Field, RecordType};
@@ -19,6 +20,8 @@ pub(crate) struct Draft {
     pub(crate) remove: Vec<i64>,
     /// Remove every line that `upsert` does not name.
     pub(crate) replace_lines: bool,
+    /// Lines of other sublists.
+    pub(crate) children: Vec<ChildrenDraft>,
 }
 
 /// One line to add (`line` absent) or change.
@@ -45,6 +48,10 @@ impl Draft {
         for (name, json) in changes {
             if name == "lines" && kind.has_lines() {
                 draft.read_lines(kind, json)?;
+            } else if let Some((_, table)) = kind.sublists.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)) {
+                if let Some(shape) = Shape::of(kind, table) {
+                    draft.children.push(ChildrenDraft::from_json(shape, json)?);
+                }
             } else {
                 draft.values.push(body_value(kind, name, json)?);
             }

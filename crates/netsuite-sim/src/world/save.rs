@@ -8,6 +8,7 @@ use rusqlite::types::Value as Column;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde_json::{Map, Value as Json};
 
+use super::children;
 use super::draft::Draft;
 use super::late;
 use super::lines;
@@ -98,6 +99,7 @@ impl Saving<'_> {
             lines::insert_main(self, &after)?;
             lines::store(self, kind, &before, &after)?;
         }
+        children::store(self, kind, id, &draft.children)?;
         self.note(kind, &before, &after)?;
         Ok(self.saved(kind, Operation::Create, &before, &after, keys))
     }
@@ -135,6 +137,7 @@ impl Saving<'_> {
         if kind.has_lines() {
             lines::store(self, kind, before, &after)?;
         }
+        children::store(self, kind, before.id, &draft.children)?;
         self.note(kind, before, &after)?;
         Ok(self.saved(kind, Operation::Update, before, &after, keys))
     }
@@ -146,6 +149,7 @@ impl Saving<'_> {
         if kind.has_lines() {
             lines::remove_all(self.tx, before.id)?;
         }
+        children::remove_all(self, kind, before.id)?;
         if Settings::names(&self.settings.untracked_deletes, kind) {
             return Ok(self.saved(kind, Operation::Delete, before, before, BTreeMap::new()));
         }

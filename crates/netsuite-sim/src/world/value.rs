@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::civil::{Date, Time};
+use jiff::tz::{Offset, TimeZone};
 use rusqlite::types::{Value as Column, ValueRef};
 use rust_decimal::prelude::{FromPrimitive, ToPrimitive};
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -227,7 +227,27 @@ pub(crate) fn moment_column(moment: Timestamp) -> String {
 
 /// The moment a column holds.
 pub(crate) fn moment_of_column(text: &str) -> Option<Timestamp> {
-    text.strip_prefix(MOMENT_MARK)?.parse().ok()
+    let text = text.strip_prefix(MOMENT_MARK)?;
+    // Once per cell of a page: the one form that columns have is read by hand.
+    match utc_seconds(text.as_bytes()) {
+        Some(at) => Some(at),
+        None => text.parse().ok(),
+    }
+}
+
+/// `2026-03-02T15:04:05Z`, and nothing else.
+fn utc_seconds(text: &[u8]) -> Option<Timestamp> {
+    let (true, Some(b'Z')) = (text.len() == 20, text.last()) else { return None };
+    let number = |from: usize, to: usize| {
+        text[from..to].iter().try_fold(0_i16, |sum, byte| match byte {
+            b'0'..=b'9' => Some(sum * 10 + i16::from(byte - b'0')),
+            _ => None,
+        })
+    };
+    let small = |from: usize| number(from, from + 2).and_then(|part| i8::try_from(part).ok());
+    let date = Date::new(number(0, 4)?, small(5)?, small(8)?).ok()?;
+    let time = Time::new(small(11)?, small(14)?, small(17)?, 0).ok()?;
+    Offset::UTC.to_timestamp(date.to_datetime(time)).ok()
 }
 
 /// An amount as a JSON number that reads back to the same amount.

@@ -5,6 +5,7 @@
 mod clients;
 mod harness;
 
+mod errors;
 mod faults;
 mod generator;
 mod limits;
@@ -12,6 +13,7 @@ mod logins;
 mod persistence;
 mod pitfalls;
 mod records;
+mod resources;
 mod scripts;
 mod settings;
 mod suiteql;
