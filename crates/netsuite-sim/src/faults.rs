@@ -9,7 +9,7 @@ const MAX_RULES: usize = 200;
 const DEFAULT_SEED: u64 = 1;
 
 /// Rules as the control API takes them.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rules {
     rules: Vec<Rule>,
@@ -19,7 +19,7 @@ pub(crate) struct Rules {
 }
 
 /// One rule: the first that matches a request and fires decides.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
     #[serde(rename = "match", default)]
@@ -37,9 +37,9 @@ pub(crate) struct Rule {
 }
 
 /// Which requests a rule is for; what is absent matches all.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Matching {
+pub(crate) struct Matching {
     method: Option<String>,
     /// Part of the path with its query.
     path: Option<String>,
@@ -52,7 +52,7 @@ struct Matching {
 }
 
 /// What goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FaultKind {
     /// Answered with that status; nothing is done.
@@ -67,6 +67,10 @@ pub(crate) enum FaultKind {
     Zombie,
     /// Done; the answer breaks off in the middle.
     Truncate,
+    /// Refused as if the login had ended meanwhile; nothing is done.
+    ExpiredToken,
+    /// Sent to another data centre; nothing is done.
+    Redirect,
 }
 
 impl FaultKind {
@@ -79,6 +83,8 @@ impl FaultKind {
             Self::LostResponse => "lost_response",
             Self::Zombie => "zombie",
             Self::Truncate => "truncate",
+            Self::ExpiredToken => "expired_token",
+            Self::Redirect => "redirect",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::account::Account;
@@ -73,6 +73,13 @@ where
     let restlet = call.path == RESTLET_PATH;
     let response = match rule.fault {
         FaultKind::Status => status_fault(&rule, restlet),
+        FaultKind::ExpiredToken => {
+            let surface = if restlet { Surface::Restlet } else { Surface::Rest };
+            let is_bearer = call.header(AUTHORIZATION.as_str()).is_some_and(|sent| sent.starts_with("Bearer "));
+            let scheme = if is_bearer { Scheme::Bearer } else { Scheme::Tba };
+            login_refused(surface, scheme, &account.config.realm())
+        }
+        FaultKind::Redirect => moved(&call),
         FaultKind::Slow => work(account.clone(), call, delay).await,
         FaultKind::Reset => marked(empty_answer(StatusCode::OK), HangUp),
         FaultKind::LostResponse => marked(work(account.clone(), call, delay).await, HangUp),
@@ -100,6 +107,15 @@ fn pattern(call: &Call) -> String {
     let is_id = |part: &str| part.starts_with("eid:") || (!part.is_empty() && part.chars().all(|c| c.is_ascii_digit()));
     let parts: Vec<&str> = call.path.split('/').map(|part| if is_id(part) { "{id}" } else { part }).collect();
     format!("{} {}", call.method, parts.join("/"))
+}
+
+/// The account lives in another data centre: the same path, on a host that does not exist.
+fn moved(call: &Call) -> Response {
+    let mut response = empty_answer(StatusCode::FOUND);
+    if let Ok(location) = HeaderValue::from_str(&format!("https://moved.netsuite.invalid{}", call.target)) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
 }
 
 fn marked<T: Clone + Send + Sync + 'static>(mut response: Response, mark: T) -> Response {

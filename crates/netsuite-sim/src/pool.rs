@@ -1,6 +1,10 @@
 //! The account's concurrency pool: REST and RESTlets share it, and so does load that is only pretended.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 
 /// Slots of one account. Requests over the limit are refused, never queued.
 #[derive(Debug)]
@@ -8,6 +12,16 @@ pub(crate) struct Pool {
     limit: AtomicU32,
     running: AtomicU32,
     phantom: AtomicU32,
+    integrations: Mutex<Vec<Integration>>,
+}
+
+/// Another integration of the account, which is only pretended.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Integration {
+    pub(crate) name: String,
+    /// Slots it uses all the time.
+    pub(crate) concurrency: u32,
 }
 
 /// A slot, held while a request runs.
@@ -19,7 +33,12 @@ pub(crate) struct Slot<'a> {
 
 impl Pool {
     pub(crate) fn new(limit: u32) -> Self {
-        Self { limit: AtomicU32::new(limit), running: AtomicU32::new(0), phantom: AtomicU32::new(0) }
+        Self {
+            limit: AtomicU32::new(limit),
+            running: AtomicU32::new(0),
+            phantom: AtomicU32::new(0),
+            integrations: Mutex::default(),
+        }
     }
 
     /// Takes a slot, unless none is left.
@@ -31,9 +50,18 @@ impl Pool {
         taken.ok().map(|before| Slot { pool: self, running: before + 1 })
     }
 
-    /// Pretends that others use that many slots.
-    pub(crate) fn pretend(&self, phantom: u32) {
-        self.phantom.store(phantom, Ordering::Release);
+    /// Pretends that others use slots: so many, and those of the integrations named.
+    pub(crate) fn pretend(&self, concurrency: u32, integrations: Vec<Integration>) {
+        let named = integrations.iter().fold(0_u32, |sum, own| sum.saturating_add(own.concurrency));
+        self.phantom.store(concurrency.saturating_add(named), Ordering::Release);
+        *self.integrations.lock().unwrap_or_else(PoisonError::into_inner) = integrations;
+    }
+
+    /// The pretended load as the control API shows it.
+    pub(crate) fn phantoms(&self) -> Json {
+        let integrations = self.integrations.lock().unwrap_or_else(PoisonError::into_inner);
+        let concurrency = self.phantom.load(Ordering::Acquire);
+        json!({ "concurrency": concurrency, "limit": self.limit(), "integrations": *integrations })
     }
 
     pub(crate) fn limit(&self) -> u32 {
@@ -72,9 +100,9 @@ mod tests {
         let pool = Pool::new(2);
         let first = pool.enter();
         assert!(first.is_some());
-        pool.pretend(1);
+        pool.pretend(0, vec![Integration { name: "EDI".to_owned(), concurrency: 1 }]);
         assert!(pool.enter().is_none());
-        pool.pretend(0);
+        pool.pretend(0, Vec::new());
         let second = pool.enter();
         assert!(second.is_some());
         assert!(pool.enter().is_none());

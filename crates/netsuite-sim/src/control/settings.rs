@@ -9,13 +9,19 @@ use serde_json::{Map, Value, json};
 use super::problem::Problem;
 use super::{Named, parse, work};
 use crate::account::Account;
+use crate::world::Settings;
 
 /// All settings.
+#[utoipa::path(get, path = "/accounts/{account}/settings", params(("account" = String, Path)),
+    responses((status = 200, description = "all settings")))]
 pub(super) async fn read(Named(account): Named) -> Json<Value> {
     Json(shown(&account))
 }
 
-/// Changes the settings that the body names; answers all.
+/// Changes the settings that the body names; answers all. Beside the members of the schema it takes `features` (name to
+/// on or off) and `subsidiaries` (the ids that the role is limited to, or null).
+#[utoipa::path(patch, path = "/accounts/{account}/settings", params(("account" = String, Path)), request_body = Settings,
+    responses((status = 200, description = "all settings"), (status = 400)))]
 pub(super) async fn change(Named(account): Named, body: Bytes) -> Result<Json<Value>, Problem> {
     let mut changes: Map<String, Value> = parse(&body)?;
     let features = taken::<BTreeMap<String, bool>>(&mut changes, "features")?;

@@ -13,7 +13,7 @@ use crate::catalog::{Kind, RecordType};
 const MAX_ROWS: usize = 25_000;
 
 /// What to import: `csv` text with a header line, or `rows` of natural JSON.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Import {
     #[serde(rename = "type")]
@@ -21,6 +21,7 @@ pub(crate) struct Import {
     #[serde(default)]
     csv: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
     rows: Vec<Map<String, Json>>,
     /// "Run Server SuiteScript and Trigger Workflows".
     #[serde(default)]

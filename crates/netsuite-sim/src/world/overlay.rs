@@ -7,7 +7,7 @@ use super::refusal::{Refusal, WorldError};
 use crate::catalog::{FEATURES, Field, Table, catalog};
 
 /// A change of the catalogue.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SchemaChange {
     pub(crate) table: String,
@@ -21,7 +21,7 @@ pub(crate) struct SchemaChange {
 }
 
 /// What happens to a column or table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ChangeKind {
     Remove,

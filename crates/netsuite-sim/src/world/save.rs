@@ -32,7 +32,7 @@ pub(crate) struct Author {
 pub(crate) const INTEGRATION_USER: &str = "Concord Integration";
 
 /// What was done to a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Operation {
     Create,

@@ -5,6 +5,7 @@
 mod clients;
 mod harness;
 
+mod control;
 mod errors;
 mod faults;
 mod generator;
