@@ -121,11 +121,11 @@ impl World {
         }
         let is_bulk = amounts.total() >= BULK;
         if is_bulk {
-            self.indexes(|tx, table| schema::drop_indexes(tx, table))?;
+            self.indexes(schema::drop_indexes)?;
         }
         let made = self.make_all(amounts);
         if is_bulk {
-            self.indexes(|tx, table| schema::create_indexes(tx, table))?;
+            self.indexes(schema::create_indexes)?;
         }
         made
     }
