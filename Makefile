@@ -9,7 +9,7 @@ STATE_DIR ?= .concord
 SEED ?= 1
 ARGS ?=
 
-.PHONY: help run test check bench sim db clean setup bins fast scripts suite
+.PHONY: help run test check bench sim db clean setup clients bins fast scripts suite
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -18,7 +18,7 @@ help: ## This list
 run: setup bins ## Set up, build, start the whole suite with a story and gentle traffic (ARGS="--headless --accounts 3")
 	$(POSTGRES) exec target/debug/concord dev --state-dir $(STATE_DIR) $(ARGS)
 
-test: setup check scripts bins fast suite ## Set up and run every test: the quick ones first, the whole suite end to end last
+test: setup clients check scripts bins fast suite ## Set up and run every test: the quick ones first, the whole suite end to end last
 
 check: ## Format, lints, documentation, dependency rules, pure tests: needs no server
 	cargo fmt --all --check
@@ -45,6 +45,10 @@ clean: ## Remove what was built, and the stack's state
 
 setup:
 	@.ci/setup
+
+# Third-party NetSuite clients, which the simulator has to please.
+clients:
+	@.ci/setup --clients
 
 bins:
 	cargo build --workspace --bins --locked

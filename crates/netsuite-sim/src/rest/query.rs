@@ -35,7 +35,7 @@ fn run(account: &Account, call: &Call) -> Result<Response, Problem> {
     }
     let (limit, offset) = paging(call)?;
     // The content type is not looked at: clients that send none work too.
-    let body: QueryBody = serde_json::from_slice(&call.body).map_err(|_| {
+    let body: QueryBody = read(&call.body).map_err(|_| {
         let text = "Invalid content in the request body.".to_owned();
         Problem::Request(StatusCode::BAD_REQUEST, "INVALID_CONTENT", text, None)
     })?;
@@ -58,4 +58,12 @@ fn run(account: &Account, call: &Call) -> Result<Response, Problem> {
         page.total,
     );
     Ok(resource_text("collection", body))
+}
+
+/// NetSuite takes line ends inside JSON texts as they are, and people send such queries.
+fn read(body: &[u8]) -> serde_json::Result<QueryBody> {
+    serde_json::from_slice(body).or_else(|strict| {
+        let blanked: Vec<u8> = body.iter().map(|byte| if byte.is_ascii_whitespace() { b' ' } else { *byte }).collect();
+        serde_json::from_slice(&blanked).map_err(|_| strict)
+    })
 }

@@ -19,5 +19,6 @@ mod scripts;
 mod settings;
 mod suiteql;
 mod tables;
+mod third_party;
 mod world;
 mod writes;
