@@ -7,7 +7,7 @@ mod oauth2;
 
 pub(crate) use audit::{AuditTrail, Entry, Reason};
 pub(crate) use bearer::{Grant, TokenKey};
-pub(crate) use oauth1::{OAuth1, Tba, parse_header};
+pub(crate) use oauth1::{OAuth1, Tba, parse_header, signature};
 pub use oauth2::MappingError;
 pub(crate) use oauth2::{Assertion, Mapping};
 

@@ -39,6 +39,8 @@ pub(crate) const FEATURES: [(&str, bool); 11] = [
 pub(crate) struct Catalog {
     /// In the order of the files.
     pub(crate) tables: Vec<Table>,
+    /// Position of each table by name.
+    by_name: BTreeMap<&'static str, usize>,
     records: Vec<&'static RecordType>,
     codes: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -56,7 +58,7 @@ pub(crate) fn catalog() -> &'static Catalog {
 impl Catalog {
     /// The table of that name, in lower case.
     pub(crate) fn table(&self, name: &str) -> Option<&Table> {
-        self.tables.iter().find(|table| table.name == name)
+        self.by_name.get(name).map(|at| &self.tables[*at])
     }
 
     /// Every record type.

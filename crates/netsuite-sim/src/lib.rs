@@ -21,6 +21,9 @@ mod ue;
 mod wire;
 mod world;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use auth::MappingError;
 pub use config::{AccountConfig, Config, ConfigError, IngestConfig, OAuth2Config, Secret, TbaConfig};
 pub use server::{GenerateError, Running, StartError, start};

@@ -204,6 +204,16 @@ impl World {
     }
 }
 
+/// The SQLite text of a query in an account with every usual feature, or why it has none.
+///
+/// # Errors
+/// As [`World::query`], but for what only the records can tell.
+pub(crate) fn translated(text: &str, with_allowed: bool) -> Result<String, QueryError> {
+    let catalog = Catalog::new(std::sync::Arc::default());
+    let (nodes, _) = token::parse(text)?;
+    Rewriter::new(&catalog, with_allowed).query(&nodes)
+}
+
 /// What is known after a query's rows were read.
 struct Scan {
     columns: Vec<String>,

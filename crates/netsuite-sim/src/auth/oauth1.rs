@@ -28,6 +28,11 @@ pub(crate) struct OAuth1 {
 }
 
 impl OAuth1 {
+    /// How many parameters there are.
+    pub(crate) fn len(&self) -> usize {
+        self.params.len()
+    }
+
     /// A parameter's value.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.params.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())

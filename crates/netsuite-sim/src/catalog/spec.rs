@@ -234,12 +234,14 @@ struct RecordSpec {
 
 /// Reads all files; record types stay for the life of the process.
 pub(super) fn read(files: &[(&str, &str)]) -> Result<Catalog, String> {
-    let mut catalog = Catalog { tables: Vec::new(), records: Vec::new(), codes: BTreeMap::new() };
+    let mut catalog =
+        Catalog { tables: Vec::new(), by_name: BTreeMap::new(), records: Vec::new(), codes: BTreeMap::new() };
     for (name, text) in files {
         let file: File = toml::from_str(text).map_err(|error| format!("{name}: {error}"))?;
         catalog.codes.extend(file.codes);
         for spec in file.table {
             let (table, records) = table(spec).map_err(|error| format!("{name}: {error}"))?;
+            catalog.by_name.insert(table.name, catalog.tables.len());
             catalog.tables.push(table);
             catalog.records.extend(records);
         }

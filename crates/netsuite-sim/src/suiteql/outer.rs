@@ -2,7 +2,7 @@
 
 use super::QueryError;
 use super::expr::split;
-use super::rewrite::is_join;
+use super::rewrite::{MAX_SOURCES, is_join};
 use super::token::Node;
 
 /// FROM and WHERE without `(+)`.
@@ -20,6 +20,9 @@ pub(super) fn joined(from: &[Node], filter: &[Node]) -> Result<Option<Joined>, Q
         return Ok(None);
     }
     if from.iter().any(is_join) || filter.iter().any(|node| node.is("OR")) {
+        return Err(QueryError::Unsupported);
+    }
+    if split(from).len() > MAX_SOURCES {
         return Err(QueryError::Unsupported);
     }
     let mut kept = Vec::new();

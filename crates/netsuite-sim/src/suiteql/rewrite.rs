@@ -10,6 +10,8 @@ use super::outer;
 use super::token::Node;
 
 const JOIN_WORDS: [&str; 9] = ["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "OUTER", "CROSS", "NATURAL", "ON"];
+/// Tables that one query may name; every column is looked for in all of them.
+pub(super) const MAX_SOURCES: usize = 60;
 const SET_WORDS: [&str; 4] = ["UNION", "INTERSECT", "MINUS", "EXCEPT"];
 const AGGREGATES: [&str; 6] = ["COUNT", "SUM", "MIN", "MAX", "AVG", "LISTAGG"];
 
@@ -285,6 +287,9 @@ impl<'a> Rewriter<'a> {
             out.push_str(&format!(" AS {}", quoted_name(name)));
         }
         self.tables.extend(name.clone().zip(table));
+        if self.tables.len() > MAX_SOURCES {
+            return Err(QueryError::Unsupported);
+        }
         Ok((used, name))
     }
 

@@ -36,9 +36,14 @@ impl Node {
 
 const OPERATORS: [&str; 13] = ["||", "<=", ">=", "<>", "!=", "^=", "=", "<", ">", "+", "-", "*", "/"];
 const MAX_DEPTH: usize = 60;
+/// Longest query in bytes; it bounds how long a translation can take.
+const MAX_BYTES: usize = 512 * 1024;
 
 /// Reads a query's text; also tells how many `?` it has.
 pub(super) fn parse(text: &str) -> Result<(Vec<Node>, usize), QueryError> {
+    if text.len() > MAX_BYTES {
+        return Err(QueryError::Unsupported);
+    }
     let mut reader = TokenReader { rest: text.trim().trim_end_matches(';'), params: 0 };
     let nodes = reader.level(0)?;
     Ok((nodes, reader.params))
