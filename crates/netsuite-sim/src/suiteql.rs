@@ -7,6 +7,7 @@ mod expr;
 pub(crate) mod functions;
 mod items;
 mod masks;
+mod names;
 mod numbers;
 mod outer;
 mod rewrite;
