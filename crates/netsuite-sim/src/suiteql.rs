@@ -88,6 +88,8 @@ pub(crate) enum QueryError {
     Syntax(String),
     #[error("{0}")]
     Function(String),
+    #[error("the query took too long")]
+    TooLong,
     #[error("a text that is no date")]
     BadDate { text: String, format: String, zone: String },
     #[error("{given} parameters for {expected} marks")]
@@ -128,6 +130,7 @@ impl QueryError {
             Self::Parameters { given, expected } => {
                 format!("Search error occurred: {given} parameters were given for {expected} parameter marks.")
             }
+            Self::TooLong => "Search error occurred: The search took too long.".to_owned(),
             Self::World(_) => return None,
         })
     }
@@ -188,10 +191,11 @@ impl World {
         // Taken before the snapshot: whatever is stamped later than this "now" may or may not be in it.
         let now = self.now();
         let outcome = self.read(|reader| {
-            reader.state.begin(now);
+            let settings = self.settings();
+            reader.state.begin(now, std::time::Duration::from_secs(settings.query_seconds));
             let catalog = Catalog::new(self.overlay());
-            let scan = run(&reader.connection, &catalog, query, &self.settings(), name, row);
-            let bad_date = reader.state.bad_date();
+            let scan = run(&reader.connection, &catalog, query, &settings, name, row);
+            let bad_date = reader.state.end();
             Ok((scan, bad_date))
         });
         match outcome? {
@@ -315,6 +319,9 @@ fn parameter(json: &Json) -> Parameter {
 fn explained(error: rusqlite::Error, catalog: &Catalog, tables: &[(String, String)]) -> QueryError {
     let rusqlite::Error::SqlInputError { msg, .. } = &error else {
         return match error {
+            rusqlite::Error::SqliteFailure(code, _) if code.code == rusqlite::ErrorCode::OperationInterrupted => {
+                QueryError::TooLong
+            }
             rusqlite::Error::SqliteFailure(_, Some(message)) => QueryError::Function(message),
             other => QueryError::World(other.into()),
         };

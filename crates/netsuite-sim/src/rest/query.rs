@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::{Problem, links, paging};
 use crate::account::Account;
 use crate::suiteql::{Query, QueryError};
-use crate::wire::{Call, resource_text};
+use crate::wire::{Call, resource_text, unexpected};
 
 const PREFIX: &str = "Invalid search query. Detailed unprocessed description follows. ";
 
@@ -43,6 +43,7 @@ fn run(account: &Account, call: &Call) -> Result<Response, Problem> {
     let page = match account.world.query_items(&query) {
         Ok(page) => page,
         Err(QueryError::World(error)) => return Err(error.into()),
+        Err(error @ QueryError::TooLong) => return Ok(unexpected(false, &error)),
         Err(error) => {
             let text = format!("{PREFIX}{}", error.detail().unwrap_or_default());
             return Err(Problem::parameter("q", text));

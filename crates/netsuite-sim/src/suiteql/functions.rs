@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::atomic::{AtomicI64, Ordering as Memory};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -26,24 +27,44 @@ use crate::world::{MOMENT_MARK, WALL_MARK, moment_column, moment_of_column};
 pub(crate) struct QueryState {
     /// Unix second that every "now" of the query gives.
     now: AtomicI64,
+    /// When the running query has taken too long.
+    deadline: Mutex<Option<Instant>>,
     /// The first text that could not be read as a date.
     bad_date: Mutex<Option<String>>,
 }
 
 impl QueryState {
     /// Starts a query at that moment.
-    pub(crate) fn begin(&self, now: Timestamp) {
+    pub(crate) fn begin(&self, now: Timestamp, longest: Duration) {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline(longest);
         self.now.store(now.as_second(), Memory::Release);
         *self.bad_date.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The first text that the query could not read as a date.
-    pub(crate) fn bad_date(&self) -> Option<String> {
+    /// Ends a query; the first text that it could not read as a date.
+    pub(crate) fn end(&self) -> Option<String> {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.bad_date.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn complain(&self, text: &str) {
         self.bad_date.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| text.to_owned());
+    }
+}
+
+/// Steps of SQLite between two looks at the clock.
+const STEPS_PER_LOOK: std::ffi::c_int = 20_000;
+
+#[allow(clippy::disallowed_methods, reason = "how long a query may run is no matter of NetSuite's clock")]
+fn deadline(longest: Duration) -> Option<Instant> {
+    Instant::now().checked_add(longest)
+}
+
+impl QueryState {
+    /// Whether the running query has taken too long.
+    fn is_late(&self) -> bool {
+        let deadline = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        deadline.is_some_and(|at| at.saturating_duration_since(Instant::now()).is_zero())
     }
 }
 
@@ -102,6 +123,8 @@ pub(crate) fn register(
     format: &DateFormat,
 ) -> rusqlite::Result<Arc<QueryState>> {
     let state = Arc::new(QueryState::default());
+    let shared = state.clone();
+    connection.progress_handler(STEPS_PER_LOOK, Some(move || shared.is_late()))?;
     let (near, own_format, shared) = (zone.clone(), format.clone(), state.clone());
     connection.create_collation("NS", move |a, b| compare(a, b, &near, &own_format, &shared))?;
     register_dates(connection, zone, format, &state)?;

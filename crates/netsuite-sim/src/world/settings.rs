@@ -9,6 +9,8 @@ use crate::catalog::RecordType;
 
 /// Rows that a query shows at most in an account without SuiteAnalytics Connect.
 const ROW_CAP: usize = 100_000;
+/// Seconds that a query takes at most.
+const QUERY_SECONDS: u64 = 300;
 
 /// A service tier; it decides how many requests may run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -96,6 +98,8 @@ pub(crate) struct Settings {
     pub(crate) overload: Overload,
     /// Rows a query shows at most.
     pub(crate) row_cap: usize,
+    /// Seconds that a query may take; then the answer is 500 with an Error ID.
+    pub(crate) query_seconds: u64,
     /// The integration user's language differs from the company's: calls must send this one in `Accept-Language`.
     pub(crate) language: Option<String>,
     /// Rows that no ORDER BY tells apart come in another order for every page.
@@ -114,6 +118,7 @@ impl Default for Settings {
             suitecloud_plus: 0,
             overload: Overload::default(),
             row_cap: ROW_CAP,
+            query_seconds: QUERY_SECONDS,
             language: None,
             unstable_order: false,
             untracked_deletes: BTreeSet::new(),
@@ -161,6 +166,9 @@ impl Settings {
         }
         if self.row_cap == 0 {
             return Err(("row_cap".to_owned(), "row_cap is 1 or more".to_owned()));
+        }
+        if !(1..=3_600).contains(&self.query_seconds) {
+            return Err(("query_seconds".to_owned(), "query_seconds is from 1 to 3600".to_owned()));
         }
         Ok(())
     }

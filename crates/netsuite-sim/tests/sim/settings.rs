@@ -89,6 +89,19 @@ async fn overload_may_look_like_a_failed_login() {
 }
 
 #[tokio::test]
+async fn a_query_that_takes_too_long_ends_with_an_error_id() {
+    let sim = Sim::start().await;
+    sim.tell("generate", json!({ "customers": 300, "seed": 1 })).await;
+    sim.set(json!({ "query_seconds": 1 })).await;
+    let heavy = sim.suiteql("SELECT COUNT(*) AS n FROM customer a, customer b, customer c, customer d").await;
+    assert_eq!(heavy.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let detail = heavy.json::<Json>().await.unwrap()["o:errorDetails"][0].clone();
+    assert_eq!(detail["o:errorCode"], "UNEXPECTED_ERROR");
+    assert!(detail["detail"].as_str().unwrap().starts_with("An unexpected error occurred. Error ID: "));
+    assert_eq!(sim.rows("SELECT COUNT(*) AS n FROM customer").await, [json!({ "n": "300" })]);
+}
+
+#[tokio::test]
 async fn a_setting_that_means_nothing_is_named() {
     let sim = Sim::start().await;
     for (changes, field) in [
