@@ -100,3 +100,28 @@ fn a_wrong_setting_stops_it_with_one_sentence() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("account A1: time_zone is \"Mars/Base\", accepted is an IANA zone name"), "{text}");
 }
+
+#[tokio::test]
+async fn a_world_of_an_earlier_version_gets_the_columns_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let old = rusqlite::Connection::open(data.join(format!("{ACCOUNT}.sqlite3"))).unwrap();
+    old.create_collation("NS", |a, b| a.cmp(b)).unwrap();
+    old.execute_batch(
+        "CREATE TABLE customer (id INTEGER PRIMARY KEY, entityid TEXT NOT NULL UNIQUE, companyname TEXT, phone TEXT,
+           isinactive TEXT NOT NULL, datecreated MOMENT_TEXT COLLATE NS NOT NULL,
+           lastmodifieddate MOMENT_TEXT COLLATE NS NOT NULL, lastmodifiedby INTEGER NOT NULL);
+         INSERT INTO customer VALUES (7, 'CUST7', 'Old Friends', '1', 'F', char(1) || '2026-01-02T03:04:05Z',
+           char(1) || '2026-01-02T03:04:05Z', 11);",
+    )
+    .unwrap();
+    drop(old);
+    let config = account(folder.path());
+    let sim = Sim::of(folder, vec![config]).await;
+    let fields = sim.fields("customer", "7").await;
+    assert_eq!((&fields["companyname"], &fields["email"]), (&json!("Old Friends"), &Json::Null));
+    sim.edit("update", "customer", Some("7"), json!({ "email": "a@b.example", "category": "2" })).await;
+    let rows = sim.rows("SELECT email, BUILTIN.DF(category) AS category, taxable FROM customer").await;
+    assert_eq!(rows, [json!({ "email": "a@b.example", "category": "Individual", "taxable": "F" })]);
+}
