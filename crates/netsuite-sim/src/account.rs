@@ -10,14 +10,15 @@ use crate::faults::Faults;
 use crate::ledger::Ledger;
 use crate::pool::Pool;
 use crate::rest::Jobs;
+use crate::script::Scripts;
 use crate::server::StartError;
-use crate::ue::{self, Courier};
-use crate::world::{Site, World};
+use crate::world::{Edit, Saved, Site, World, WorldError};
 
 /// One simulated account.
 pub(crate) struct Account {
     pub(crate) config: AccountConfig,
-    pub(crate) world: World,
+    pub(crate) world: Arc<World>,
+    pub(crate) scripts: Arc<Scripts>,
     pub(crate) tba: Option<Tba>,
     pub(crate) mapping: Option<Mapping>,
     pub(crate) audit: AuditTrail,
@@ -28,31 +29,24 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Opens the account's world; the courier has to be run for scripts to post.
+    /// Opens the account's world and deploys its scripts.
     ///
     /// # Errors
     /// A setting that is not accepted, or a file that cannot be opened.
-    pub(crate) fn open(
-        config: AccountConfig,
-        data_dir: &Path,
-        clock: Arc<Clock>,
-    ) -> Result<(Self, Option<Courier>), StartError> {
+    pub(crate) fn open(config: AccountConfig, data_dir: &Path, clock: Arc<Clock>) -> Result<Self, StartError> {
         let (zone, date_format, initial) = config.checked()?;
         let fault = |source| StartError::Key { account: config.account_id.clone(), source };
         let mapping = config.oauth2.as_ref().map(Mapping::load).transpose().map_err(fault)?;
         let ledger = Arc::new(Ledger::default());
-        let scripts = config
-            .ingest
-            .as_ref()
-            .map(|ingest| ue::scripts(&config.account_id, ingest, ledger.clone()))
-            .transpose()
-            .map_err(|source| StartError::Scripts { account: config.account_id.clone(), source })?;
-        let (outlet, courier) = scripts.unzip();
         let path = data_dir.join(format!("{}.sqlite3", config.realm()));
-        let world = World::open(Site { path, zone, date_format, clock, outlet, initial })
+        let world = World::open(Site { path, zone, date_format, clock, initial })
             .map_err(|source| StartError::World { account: config.account_id.clone(), source: Box::new(source) })?;
+        let world = Arc::new(world);
+        let scripts = Scripts::open(&config, world.clone(), ledger.clone(), tokio::runtime::Handle::current())
+            .map_err(|source| StartError::Scripts { account: config.account_id.clone(), source: Box::new(source) })?;
         let account = Self {
             world,
+            scripts,
             tba: config.tba.clone().map(Tba::new),
             mapping,
             audit: AuditTrail::default(),
@@ -63,7 +57,32 @@ impl Account {
             config,
         };
         account.apply_limit();
-        Ok((account, courier))
+        Ok(account)
+    }
+
+    /// Carries out a user's edit with the scripts before and after it.
+    ///
+    /// # Errors
+    /// What the edit or a script before it is refused for.
+    pub(crate) fn edit(&self, mut edit: Edit) -> Result<Saved, WorldError> {
+        if edit.scripts {
+            let kind = edit.kind();
+            for (position, value) in
+                self.scripts.before_submit(&edit.author(), |saving| edit.carry_out(saving, None))?
+            {
+                edit.changes.insert(kind.fields[position].name.to_owned(), value.to_json());
+            }
+        }
+        let (saved, scripted) = self.world.edit(&edit)?;
+        self.scripts.after_submit(&scripted);
+        Ok(saved)
+    }
+
+    /// Makes visible what is due, and runs the scripts of what has become visible.
+    pub(crate) fn settle(&self) -> Result<(), WorldError> {
+        self.world.settle()?;
+        self.scripts.after_submit(&self.world.take_late());
+        Ok(())
     }
 
     /// Gives the pool the size that the settings or else the configuration say.

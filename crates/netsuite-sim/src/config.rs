@@ -57,6 +57,9 @@ pub struct AccountConfig {
     pub tba: Option<TbaConfig>,
     /// Where user-event envelopes go; none are posted without it.
     pub ingest: Option<IngestConfig>,
+    /// The SuiteScripts of the account.
+    #[serde(default)]
+    pub scripts: ScriptsConfig,
 }
 
 /// A certificate mapping of "OAuth 2.0 Client Credentials (M2M) Setup".
@@ -93,6 +96,38 @@ pub struct IngestConfig {
     pub url: String,
     /// Standard Webhooks secret, `whsec_…`.
     pub signing_secret: Secret,
+}
+
+/// How the account runs its SuiteScripts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScriptsConfig {
+    /// Folder of an SDF project (`deploy.xml`, `FileCabinet`, `Objects`); without it Concord's own, which the program
+    /// carries.
+    pub folder: Option<PathBuf>,
+    /// How saves are captured: `direct`, `outbox` or `off`. Without it `direct` where there is an ingest, else `off`.
+    pub mode: Option<String>,
+    /// Seconds between two runs of a scheduled deployment, instead of what its object says.
+    pub flush_every_seconds: Option<u64>,
+    /// How long a script's request may take; NetSuite's 45 seconds are more than a test wants to wait.
+    pub request_timeout_ms: u64,
+    /// How long a script's request may take to connect.
+    pub connect_timeout_ms: u64,
+    /// Script parameters by name, over those that follow from the settings above.
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl Default for ScriptsConfig {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            mode: None,
+            flush_every_seconds: None,
+            request_timeout_ms: 45_000,
+            connect_timeout_ms: 5_000,
+            parameters: BTreeMap::new(),
+        }
+    }
 }
 
 /// A secret that never shows in debug output.
@@ -182,6 +217,7 @@ impl AccountConfig {
             oauth2: None,
             tba: None,
             ingest: None,
+            scripts: ScriptsConfig::default(),
         }
     }
 
@@ -209,6 +245,12 @@ impl AccountConfig {
         if self.concurrency_limit == 0 {
             return Err(refused("concurrency_limit", "0", "1 or more"));
         }
+        if let Some(mode) = self.scripts.mode.as_deref().filter(|mode| !CAPTURE_MODES.contains(mode)) {
+            return Err(refused("scripts.mode", mode, "direct, outbox and off"));
+        }
+        if self.scripts.flush_every_seconds == Some(0) {
+            return Err(refused("scripts.flush_every_seconds", "0", "1 or more"));
+        }
         let mut overlay = Overlay::default();
         overlay.switch(&self.features).map_err(|name| refused("features", &name, FEATURE_NAMES))?;
         Ok((zone, format, overlay))
@@ -218,6 +260,8 @@ impl AccountConfig {
 /// As [`crate::catalog::FEATURES`] has them.
 const FEATURE_NAMES: &str = "advancedbom, bins, classes, departments, legacytax, locations, multibook, multicurrency, oneworld, \
     suitetax, unitsofmeasure";
+
+const CAPTURE_MODES: [&str; 3] = ["direct", "outbox", "off"];
 
 fn default_time_zone() -> String {
     "America/Los_Angeles".to_owned()

@@ -5,6 +5,7 @@ mod clock;
 mod document;
 mod problem;
 mod records;
+mod scripts;
 mod settings;
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use axum::body::Bytes;
 use axum::extract::{ConnectInfo, FromRequestParts, Path, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -42,6 +43,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/phantom", get(account::phantoms).post(account::phantom))
         .route("/schema", post(account::schema))
         .route("/reset", post(account::reset))
+        .route("/tasks", post(scripts::task))
+        .route("/script-log", get(scripts::log))
+        .route("/script-cache", delete(scripts::clear_cache))
         .route("/settings", get(settings::read).patch(settings::change));
     Router::new()
         .nest("/accounts/{account}", account)

@@ -5,9 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::world::{Operation, WriteStatus};
+use crate::world::Operation;
 
 const MAX_PATHS: usize = 500;
+/// Results a guarded write can have.
+const OUTCOMES: [&str; 6] = ["ok", "stale", "fenced", "gone", "duplicate", "invalid"];
 
 /// Counters of one account.
 #[derive(Debug, Default)]
@@ -30,7 +32,7 @@ pub(crate) struct Counts {
     update_requests: u64,
     delete_requests: u64,
     /// Results of guarded writes by status.
-    outcomes: BTreeMap<WriteStatus, u64>,
+    outcomes: BTreeMap<&'static str, u64>,
     /// Governance units used by RESTlets.
     units: u64,
     /// Rows that queries returned.
@@ -45,21 +47,59 @@ pub(crate) struct Counts {
     /// Access tokens given out.
     tokens: u64,
     user_edits: u64,
-    ue: Scripts,
+    /// Runs by script id.
+    scripts: BTreeMap<String, Units>,
+    /// What the user events of one save cost, all scripts together.
+    saves: Units,
+    /// What one guarded write cost: the run of its request, shared among the request's writes.
+    guarded_writes: Units,
+    /// Requests that scripts made.
+    posts: Posts,
+    /// Events in those requests.
+    ue: Events,
     paths: BTreeMap<String, PathCounts>,
 }
 
-/// Posts of user-event scripts.
+/// Governance units of something that happens again and again.
 #[derive(Debug, Default, Clone, Serialize)]
-struct Scripts {
-    /// Waiting or on their way.
-    queued: u64,
-    /// Accepted by ingest.
-    sent: u64,
-    /// Given up after the last try, or refused.
+struct Units {
+    runs: u64,
+    units: u64,
+    /// The most that one run used.
+    worst: u32,
+    /// Runs that ended with an error.
+    failures: u64,
+}
+
+/// Requests that scripts made.
+#[derive(Debug, Default, Clone, Serialize)]
+struct Posts {
+    /// Answered with 2xx.
+    accepted: u64,
+    /// Answered with anything else.
+    refused: u64,
+    /// Not answered.
     failed: u64,
-    /// Not queued, as the queue was full.
-    dropped: u64,
+}
+
+/// Events in the requests of scripts: an event counts each time it is sent.
+#[derive(Debug, Default, Clone, Serialize)]
+struct Events {
+    /// On their way, the answer not there yet.
+    queued: u64,
+    /// In requests that were answered with 2xx.
+    sent: u64,
+    /// In requests that were refused or not answered.
+    failed: u64,
+}
+
+impl Units {
+    fn add(&mut self, units: u32, has_failed: bool) {
+        self.runs += 1;
+        self.units += u64::from(units);
+        self.worst = self.worst.max(units);
+        self.failures += u64::from(has_failed);
+    }
 }
 
 #[derive(Debug, Default, Clone, Serialize)]
@@ -77,9 +117,9 @@ impl Ledger {
     /// Starts again from zero.
     pub(crate) fn clear(&self) {
         let mut counts = self.counts();
-        // Posts under way are still counted when they end.
+        // What is on its way is still counted when it ends.
         let queued = counts.ue.queued;
-        *counts = Counts { ue: Scripts { queued, ..Scripts::default() }, ..Counts::default() };
+        *counts = Counts { ue: Events { queued, ..Events::default() }, ..Counts::default() };
     }
 
     /// Counts an answered call.
@@ -117,8 +157,52 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn outcome(&self, status: WriteStatus) {
-        *self.counts().outcomes.entry(status).or_default() += 1;
+    /// Counts the result of a guarded write.
+    pub(crate) fn outcome(&self, status: &str) {
+        if let Some(known) = OUTCOMES.into_iter().find(|known| *known == status) {
+            *self.counts().outcomes.entry(known).or_default() += 1;
+        }
+    }
+
+    /// Counts what the writes of one request cost, each its share.
+    pub(crate) fn write_units(&self, units: u32, writes: usize) {
+        let mut counts = self.counts();
+        let writes = u32::try_from(writes).unwrap_or(u32::MAX);
+        for write in 0..writes {
+            // The shares of all together are what was used.
+            let share = units / writes + u32::from(write < units % writes);
+            counts.guarded_writes.add(share, false);
+        }
+    }
+
+    /// Counts a run of a script.
+    pub(crate) fn script_run(&self, script: &str, units: u32, has_failed: bool) {
+        self.counts().scripts.entry(script.to_owned()).or_default().add(units, has_failed);
+    }
+
+    /// Counts what the user events of one save cost.
+    pub(crate) fn save_units(&self, units: u32) {
+        self.counts().saves.add(units, false);
+    }
+
+    /// Counts a script's request that is on its way.
+    pub(crate) fn posting(&self, events: u64) {
+        self.counts().ue.queued += events;
+    }
+
+    /// Counts a script's request by the status it was answered with.
+    pub(crate) fn posted(&self, status: Option<u64>, events: u64) {
+        let mut counts = self.counts();
+        counts.ue.queued = counts.ue.queued.saturating_sub(events);
+        match status {
+            Some(200..=299) => counts.ue.sent += events,
+            Some(_) | None => counts.ue.failed += events,
+        }
+        match status {
+            Some(200..=299) => counts.posts.accepted += 1,
+            Some(_) => counts.posts.refused += 1,
+            None => counts.posts.failed += 1,
+        }
     }
 
     pub(crate) fn units(&self, units: u32) {
@@ -150,27 +234,6 @@ impl Ledger {
         self.counts().user_edits += 1;
     }
 
-    pub(crate) fn script_queued(&self) {
-        self.counts().ue.queued += 1;
-    }
-
-    /// A post counted as queued found no room.
-    pub(crate) fn script_dropped(&self) {
-        let mut counts = self.counts();
-        counts.ue.queued = counts.ue.queued.saturating_sub(1);
-        counts.ue.dropped += 1;
-    }
-
-    pub(crate) fn script_done(&self, accepted: bool) {
-        let mut counts = self.counts();
-        counts.ue.queued = counts.ue.queued.saturating_sub(1);
-        if accepted {
-            counts.ue.sent += 1;
-        } else {
-            counts.ue.failed += 1;
-        }
-    }
-
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -178,14 +241,18 @@ impl Ledger {
 
 impl Counts {
     /// The counters a scrape shows: name and value.
-    pub(crate) fn samples(&self) -> [(&'static str, u64); 6] {
+    pub(crate) fn samples(&self) -> [(&'static str, u64); 9] {
+        let scripts = |count: fn(&Units) -> u64| self.scripts.values().map(count).sum();
         [
             ("netsuite_sim_calls_total", self.calls),
             ("netsuite_sim_writes_total", self.writes),
             ("netsuite_sim_units_total", self.units),
             ("netsuite_sim_user_edits_total", self.user_edits),
+            ("netsuite_sim_script_runs_total", scripts(|units| units.runs)),
+            ("netsuite_sim_script_units_total", scripts(|units| units.units)),
+            ("netsuite_sim_script_failures_total", scripts(|units| units.failures)),
             ("netsuite_sim_scripts_sent_total", self.ue.sent),
-            ("netsuite_sim_scripts_failed_total", self.ue.failed + self.ue.dropped),
+            ("netsuite_sim_scripts_failed_total", self.ue.failed),
         ]
     }
 }

@@ -14,10 +14,10 @@ mod ledger;
 mod pool;
 mod rest;
 mod restlet;
+mod script;
 mod server;
 mod suiteql;
 mod token;
-mod ue;
 mod wire;
 mod world;
 
@@ -25,7 +25,7 @@ mod world;
 pub mod fuzzing;
 
 pub use auth::MappingError;
-pub use config::{AccountConfig, Config, ConfigError, IngestConfig, OAuth2Config, Secret, TbaConfig};
+pub use config::{AccountConfig, Config, ConfigError, IngestConfig, OAuth2Config, ScriptsConfig, Secret, TbaConfig};
+pub use script::{ObjectFault, ProjectError, ScriptError};
 pub use server::{GenerateError, Running, StartError, start};
-pub use ue::ScriptError;
 pub use world::{Amounts, Generated, Tier};

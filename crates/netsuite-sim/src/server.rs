@@ -66,14 +66,14 @@ pub enum StartError {
         #[source]
         source: crate::MappingError,
     },
-    /// The scripts of an account cannot post.
+    /// The scripts of an account cannot run.
     #[error("account {account}: {source}")]
     Scripts {
         /// The account.
         account: String,
         /// Why.
         #[source]
-        source: crate::ScriptError,
+        source: Box<crate::ScriptError>,
     },
     /// The records of an account cannot be opened.
     #[error("account {account}: its records in data_dir cannot be opened")]
@@ -157,19 +157,20 @@ pub async fn start(config: Config, shutdown: impl Future<Output = ()> + Send + '
         if accounts.iter().any(|account| account.config.realm() == settings.realm()) {
             return Err(StartError::Twice(settings.account_id));
         }
-        let (account, courier) = Account::open(settings, &config.data_dir, clock.clone())?;
-        accounts.push(account);
-        if let Some(courier) = courier {
-            background.spawn(courier.run());
-        }
+        accounts.push(Account::open(settings, &config.data_dir, clock.clone())?);
     }
     let app = Arc::new(App::new(clock, tokens, accounts));
     background.spawn(settle(app.clone()));
+    for account in app.accounts() {
+        for (script, deployment, every) in account.scripts.schedule() {
+            background.spawn(scheduled(account.clone(), script, deployment, every));
+        }
+    }
     let listening = |source| StartError::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
     let shared = Arc::downgrade(&app);
-    let task = tokio::spawn(serve(listener, router(app), shutdown, background));
+    let task = tokio::spawn(serve(listener, app, shutdown, background));
     Ok(Running { address, task, app: shared })
 }
 
@@ -178,9 +179,9 @@ async fn settle(app: Arc<App>) {
     let mut beat = tokio::time::interval(SETTLE_EVERY);
     loop {
         beat.tick().await;
-        for account in app.accounts().filter(|account| account.world.next_due().is_some()) {
+        for account in app.accounts().filter(|account| account.world.has_late()) {
             let account = account.clone();
-            let settled = tokio::task::spawn_blocking(move || account.world.settle()).await;
+            let settled = tokio::task::spawn_blocking(move || account.settle()).await;
             if let Ok(Err(error)) = settled {
                 let error: &WorldError = &error;
                 tracing::error!(%error, "late changes could not be made visible");
@@ -189,13 +190,28 @@ async fn settle(app: Arc<App>) {
     }
 }
 
+/// Runs a scheduled script again and again. While a run is not finished, its deployment is left alone.
+async fn scheduled(account: Arc<Account>, script: String, deployment: String, every: Duration) {
+    let mut beat = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        let (account, script, deployment) = (account.clone(), script.clone(), deployment.clone());
+        let run = move || account.scripts.run_now(&script, Some(&deployment));
+        if let Ok(Err(fault)) = tokio::task::spawn_blocking(run).await {
+            tracing::debug!(%fault, "a scheduled script did not run");
+        }
+    }
+}
+
 async fn serve(
     listener: TcpListener,
-    router: Router,
+    app: Arc<App>,
     shutdown: impl Future<Output = ()> + Send + 'static,
     mut background: JoinSet<()>,
 ) {
     let (stop, stopping) = watch::channel(false);
+    let router = router(app.clone());
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
@@ -215,6 +231,8 @@ async fn serve(
         }
     }
     drop(listener);
+    // A save that waits for ingest is done as soon as its script hears that there will be no answer.
+    app.accounts().for_each(|account| account.scripts.close());
     let _ = stop.send(true);
     let drained = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
     if drained.is_err() {

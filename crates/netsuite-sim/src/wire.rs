@@ -166,6 +166,13 @@ pub(crate) fn restlet_error(status: StatusCode, code: &str, message: &str) -> Re
     response
 }
 
+/// What a RESTlet answers: the text its function gave.
+pub(crate) fn restlet_answer(text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response
+}
+
 /// A failure of the simulator itself, as NetSuite shows its own.
 pub(crate) fn unexpected(is_restlet: bool, error: &(dyn std::error::Error + 'static)) -> Response {
     tracing::error!(error, "a call failed inside the simulator");

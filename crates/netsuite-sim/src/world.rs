@@ -2,10 +2,10 @@
 
 mod children;
 mod copy;
+mod custom;
 mod draft;
 mod edit;
 mod generate;
-mod guard;
 mod import;
 mod kind;
 mod late;
@@ -31,10 +31,10 @@ use serde_json::Value as Json;
 
 pub(crate) use crate::catalog::{Field, Kind, RecordType};
 pub(crate) use children::{Child, Shape};
-pub(crate) use draft::{Draft, LineDraft};
+pub(crate) use custom::{CustomRow, CustomType};
+pub(crate) use draft::{Draft, LineDraft, line_values};
 pub(crate) use edit::Edit;
 pub use generate::{Amounts, Generated};
-pub(crate) use guard::{WriteItem, WriteReply, WriteStatus};
 pub(crate) use import::Import;
 pub(crate) use overlay::{Overlay, SchemaChange};
 pub(crate) use read::Stored;
@@ -48,7 +48,6 @@ pub(crate) use value::{MOMENT_MARK, Value, WALL_MARK, iso, moment_column, moment
 use crate::clock::Clock;
 use crate::format::DateFormat;
 use crate::suiteql::functions::{self, QueryState};
-use crate::ue::Outlet;
 
 const READERS: usize = 3;
 const STATEMENTS_PER_CONNECTION: usize = 128;
@@ -68,8 +67,8 @@ pub(crate) struct World {
     settings: RwLock<Arc<Settings>>,
     /// The overlay of a new account, which a reset goes back to.
     initial: Overlay,
-    /// Where user-event scripts post.
-    outlet: Option<Outlet>,
+    /// Saves whose scripts are still to run: late changes that have become visible, and what nobody waited for.
+    late: Mutex<Vec<Saved>>,
 }
 
 /// A connection that only reads, and what its SQL functions share with it.
@@ -78,13 +77,12 @@ pub(crate) struct Reader {
     pub(crate) state: Arc<QueryState>,
 }
 
-/// Where a world lives and whom it tells.
+/// Where a world lives, and its account's preferences.
 pub(crate) struct Site {
     pub(crate) path: PathBuf,
     pub(crate) zone: TimeZone,
     pub(crate) date_format: DateFormat,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) outlet: Option<Outlet>,
     /// Features of the account as configured.
     pub(crate) initial: Overlay,
 }
@@ -95,7 +93,7 @@ impl World {
     /// # Errors
     /// When the file cannot be opened or is no world.
     pub(crate) fn open(site: Site) -> Result<Self, WorldError> {
-        let Site { path, zone, date_format, clock, outlet, initial } = site;
+        let Site { path, zone, date_format, clock, initial } = site;
         let mut writer = Connection::open(&path)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
         // A killed process loses nothing of what it committed; only a machine that dies may lose the last moments.
@@ -118,7 +116,7 @@ impl World {
             overlay: RwLock::new(Arc::new(overlay)),
             settings: RwLock::new(Arc::new(settings)),
             initial,
-            outlet,
+            late: Mutex::default(),
         })
     }
 
@@ -127,13 +125,30 @@ impl World {
         Timestamp::from_second(self.clock.now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// Runs one transaction as that author and, once it is committed, the scripts of the saves it lists.
+    /// Runs one transaction as that author; beside its result, the saves it lists, whose scripts are to run now that it
+    /// is committed.
+    pub(crate) fn transact<T>(
+        &self,
+        author: &Author,
+        work: impl FnOnce(&Saving<'_>, &mut Vec<Saved>) -> Result<T, WorldError>,
+    ) -> Result<(T, Vec<Saved>), WorldError> {
+        self.commit_at(author, None, work)
+    }
+
+    /// The same for callers that wait for no scripts: those run soon.
     pub(crate) fn commit<T>(
         &self,
         author: &Author,
         work: impl FnOnce(&Saving<'_>, &mut Vec<Saved>) -> Result<T, WorldError>,
     ) -> Result<T, WorldError> {
-        self.commit_at(author, None, work)
+        let (done, scripted) = self.transact(author, work)?;
+        self.tell_later(scripted);
+        Ok(done)
+    }
+
+    /// Leaves the scripts of saves to whoever asks next.
+    pub(crate) fn tell_later(&self, scripted: Vec<Saved>) {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).extend(scripted);
     }
 
     /// The same, with a stamp that is not the present: scenarios make stamps that run backwards.
@@ -142,7 +157,7 @@ impl World {
         author: &Author,
         at: Option<Timestamp>,
         work: impl FnOnce(&Saving<'_>, &mut Vec<Saved>) -> Result<T, WorldError>,
-    ) -> Result<T, WorldError> {
+    ) -> Result<(T, Vec<Saved>), WorldError> {
         let mut writer = self.writer();
         self.apply_due(&mut writer)?;
         // The stamp is taken under the lock, so that stamps never run backwards in commit order.
@@ -152,8 +167,21 @@ impl World {
         let settings = self.settings();
         let done = work(&Saving { tx: &tx, zone: &self.zone, at, author, settings: &settings }, &mut scripted)?;
         tx.commit()?;
-        self.announce(&scripted);
-        Ok(done)
+        Ok((done, scripted))
+    }
+
+    /// Does work as that author and takes it back, to see what it would come to.
+    pub(crate) fn rehearse<T>(
+        &self,
+        author: &Author,
+        work: impl FnOnce(&Saving<'_>) -> Result<T, WorldError>,
+    ) -> Result<T, WorldError> {
+        let mut writer = self.writer();
+        self.apply_due(&mut writer)?;
+        let at = self.now();
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let settings = self.settings();
+        work(&Saving { tx: &tx, zone: &self.zone, at, author, settings: &settings })
     }
 
     /// Reads from one connection after everything due has become visible.
@@ -258,10 +286,22 @@ impl World {
         Ok(())
     }
 
-    fn announce(&self, saves: &[Saved]) {
-        if let Some(outlet) = &self.outlet {
-            saves.iter().for_each(|saved| outlet.offer(saved));
-        }
+    /// The saves whose scripts nobody has run yet.
+    pub(crate) fn take_late(&self) -> Vec<Saved> {
+        std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether scripts of late changes wait, or may have to soon.
+    pub(crate) fn has_late(&self) -> bool {
+        self.next_due().is_some() || !self.late.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Internal id of a user, if there is one of that name.
+    pub(crate) fn user(&self, name: &str) -> Result<i64, WorldError> {
+        self.read(|reader| {
+            let mut statement = reader.connection.prepare_cached("SELECT id FROM employee WHERE entityid = ?")?;
+            Ok(statement.query_row([name], |row| row.get(0))?)
+        })
     }
 
     fn writer(&self) -> MutexGuard<'_, Connection> {

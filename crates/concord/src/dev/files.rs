@@ -98,6 +98,13 @@ struct SimulatorAccount {
     oauth2: SimulatorOauth2,
     tba: SimulatorTba,
     ingest: SimulatorIngest,
+    scripts: SimulatorScripts,
+}
+
+#[derive(Serialize)]
+struct SimulatorScripts {
+    flush_every_seconds: u32,
+    request_timeout_ms: u32,
 }
 
 #[derive(Serialize)]
@@ -135,6 +142,10 @@ struct Token {
 
 /// NetSuite's limit without extra licences.
 const CONCURRENCY: u32 = 5;
+/// Nobody who watches a local stack wants to wait the quarter of an hour that a real account takes.
+const FLUSH_EVERY_SECONDS: u32 = 15;
+/// Nor for the one save that waits as long as NetSuite lets a script's request wait, which is 45 seconds.
+const REQUEST_TIMEOUT_MS: u32 = 5_000;
 /// Accounts differ in what a client must not take for granted.
 const PREFERENCES: [(&str, &str); 3] =
     [("America/Los_Angeles", "M/D/YYYY"), ("Europe/Berlin", "DD/MM/YYYY"), ("Australia/Sydney", "YYYY-MM-DD")];
@@ -223,5 +234,6 @@ fn simulated(n: usize, account: &super::manifest::Account, state: &StateDir, ing
             url: format!("{ingest_url}/v1/accounts/{id}/events"),
             signing_secret: account.ingest.signing_secret.clone(),
         },
+        scripts: SimulatorScripts { flush_every_seconds: FLUSH_EVERY_SECONDS, request_timeout_ms: REQUEST_TIMEOUT_MS },
     }
 }

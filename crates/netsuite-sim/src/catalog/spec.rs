@@ -102,8 +102,6 @@ pub(crate) struct RecordType {
     pub(crate) deleted_type: &'static str,
     /// `recordtypeid` of system notes and deleted records.
     pub(crate) type_id: i64,
-    /// Field that carries Concord's write stamp; empty where there is none.
-    pub(crate) stamp: &'static str,
     /// Field shown where the record is referred to.
     pub(crate) title: &'static str,
     pub(crate) units: Units,
@@ -213,7 +211,6 @@ struct RecordSpec {
     deleted: String,
     type_id: i64,
     #[serde(default)]
-    stamp: String,
     units: String,
     #[serde(default)]
     is: BTreeMap<String, String>,
@@ -322,7 +319,6 @@ fn record(
         rest: leaked(spec.rest),
         deleted_type: leaked(spec.deleted),
         type_id: spec.type_id,
-        stamp: leaked(spec.stamp),
         title: table.title,
         units,
         fields: fields.leak(),

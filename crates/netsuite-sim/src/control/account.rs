@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,16 +10,18 @@ use super::problem::Problem;
 use super::{Named, parse, work};
 use crate::faults::Rules;
 use crate::pool::Integration;
-use crate::world::SchemaChange;
+use crate::world::{CustomType, SchemaChange};
 
 /// What was asked and done, counted.
 #[utoipa::path(get, path = "/accounts/{account}/ledger", params(("account" = String, Path)),
     responses((status = 200, description = "the counters")))]
-pub(super) async fn ledger(Named(account): Named) -> Response {
+pub(super) async fn ledger(Named(account): Named) -> Result<Json<Value>, Problem> {
+    let waiting = work(account.clone(), |account| account.world.custom_count(CustomType::outbox())).await?;
     let mut counts = json!(account.ledger.read());
+    counts["outbox"] = Value::from(waiting);
     counts["concurrency_limit"] = Value::from(account.pool.limit());
     counts["concurrency_free"] = Value::from(account.pool.free());
-    Json(counts).into_response()
+    Ok(Json(counts))
 }
 
 /// Starts counting again.
@@ -108,6 +109,9 @@ pub(super) async fn reset(Named(account): Named) -> Result<StatusCode, Problem> 
     account.pool.pretend(0, Vec::new());
     work(account.clone(), |account| account.world.reset()).await?;
     account.apply_limit();
+    account.world.take_late();
+    account.scripts.cache().clear();
+    account.scripts.journal().clear();
     account.ledger.clear();
     Ok(StatusCode::NO_CONTENT)
 }

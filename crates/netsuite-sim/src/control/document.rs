@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{account, clock, records, settings};
+use super::{account, clock, records, scripts, settings};
 
 /// Every call of the control API.
 #[derive(OpenApi)]
@@ -30,6 +30,9 @@ use super::{account, clock, records, settings};
         account::phantom,
         account::schema,
         account::reset,
+        scripts::task,
+        scripts::log,
+        scripts::clear_cache,
         settings::read,
         settings::change,
         clock::read,

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::script::Fault;
 use crate::wire::json_answer;
 use crate::world::WorldError;
 
@@ -38,6 +39,15 @@ impl Problem {
     /// A member of the request that is not accepted.
     pub(super) fn field(name: &str, detail: &str) -> Self {
         Self { field: Some(name.to_owned()), ..Self::new(StatusCode::BAD_REQUEST, "INVALID_CONTENT", detail) }
+    }
+
+    /// A script that does not run.
+    pub(super) fn fault(fault: &Fault) -> Self {
+        let status = match fault.name.as_str() {
+            "MAP_REDUCE_ALREADY_RUNNING" => StatusCode::CONFLICT,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, &fault.name, &fault.message)
     }
 
     /// A body that is not what the resource takes.

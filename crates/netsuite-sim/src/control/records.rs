@@ -36,6 +36,9 @@ pub(super) struct EditBody {
     /// Whether user-event scripts run.
     #[serde(default = "yes")]
     scripts: bool,
+    /// Whether it is an inline edit, whose scripts get an `xedit` with the changed fields only.
+    #[serde(default)]
+    inline: bool,
     /// Whole seconds, as stamps have them; parts are rounded up.
     #[serde(default)]
     visible_after_seconds: f64,
@@ -93,10 +96,15 @@ pub(super) async fn edit(Named(account): Named, body: Bytes) -> Result<Json<Valu
         id,
         changes: body.changes,
         scripts: body.scripts,
+        inline: body.inline,
         visible_after_seconds: late,
     };
-    let saved = work(account.clone(), move |account| account.world.edit(&edit)).await?;
-    account.ledger.user_edit();
+    let saved = work(account, move |account| {
+        let saved = account.edit(edit)?;
+        account.ledger.user_edit();
+        Ok(saved)
+    })
+    .await?;
     let mut answer = json!({ "id": saved.id.to_string(), "lastModified": iso(saved.at) });
     if kind.has_lines() {
         answer["lines"] = saved.lines.iter().map(|(key, id)| (key.clone(), Value::from(id.to_string()))).collect();
@@ -112,7 +120,12 @@ pub(super) async fn copy(Named(account): Named, body: Bytes) -> Result<Json<Valu
     let kind = kind(&body.type_name)?;
     let id = body.id.parse().map_err(|_| Problem::absent())?;
     let author = Author { user: body.user, context: body.context };
-    let saved = work(account, move |account| account.world.copy(kind, id, &author, body.scripts)).await?;
+    let saved = work(account, move |account| {
+        let (saved, scripted) = account.world.copy(kind, id, &author, body.scripts)?;
+        account.scripts.after_submit(&scripted);
+        Ok(saved)
+    })
+    .await?;
     Ok(Json(json!({ "id": saved.id.to_string(), "lastModified": iso(saved.at) })))
 }
 
@@ -168,7 +181,12 @@ pub(super) async fn generate(Named(account): Named, body: Bytes) -> Result<Json<
     responses((status = 200, description = "ids, created, updated, errors"), (status = 400)))]
 pub(super) async fn import(Named(account): Named, body: Bytes) -> Result<Json<Value>, Problem> {
     let import: Import = parse(&body)?;
-    let done = work(account, move |account| account.world.import(&import)).await?;
+    let done = work(account, move |account| {
+        let (done, scripted) = account.world.import(&import, account.scripts.has_before_submit())?;
+        account.scripts.after_submit(&scripted);
+        Ok(done)
+    })
+    .await?;
     Ok(Json(json!(done)))
 }
 

@@ -8,7 +8,9 @@ use super::filter::{FilterError, Reader};
 use super::{Problem, body, links, paging, render};
 use crate::account::Account;
 use crate::wire::{Call, empty_answer, resource};
-use crate::world::{Author, Draft, INTEGRATION_USER, LineDraft, Operation, RecordType, Stored, Value, WorldError};
+use crate::world::{
+    Author, Draft, INTEGRATION_USER, LineDraft, Operation, RecordType, Saving, Stored, Value, WorldError,
+};
 
 fn author() -> Author {
     Author { user: INTEGRATION_USER.to_owned(), context: "RESTWEBSERVICES".to_owned() }
@@ -75,14 +77,14 @@ pub(super) fn transform(
         draft.upsert = lines.collect();
     }
     account.ledger.write_asked(Operation::Create);
-    let new = insert(account, target, &draft)?;
+    let new = insert(account, target, draft)?;
     Ok(written(call, target, new))
 }
 
 pub(super) fn create(account: &Account, call: &Call, kind: &'static RecordType) -> Result<Response, Problem> {
     account.ledger.write_asked(Operation::Create);
     let draft = body::draft(account, call, kind)?;
-    let id = insert(account, kind, &draft)?;
+    let id = insert(account, kind, draft)?;
     Ok(written(call, kind, id))
 }
 
@@ -94,7 +96,7 @@ pub(super) fn get(account: &Account, call: &Call, kind: &'static RecordType, id:
 pub(super) fn patch(account: &Account, call: &Call, kind: &'static RecordType, id: &str) -> Result<Response, Problem> {
     account.ledger.write_asked(Operation::Update);
     let id = resolve(account, kind, id)?.ok_or(WorldError::Absent)?;
-    change(account, kind, id, &body::draft(account, call, kind)?)?;
+    change(account, kind, id, body::draft(account, call, kind)?)?;
     Ok(written(call, kind, id))
 }
 
@@ -108,13 +110,13 @@ pub(super) fn upsert(account: &Account, call: &Call, kind: &'static RecordType, 
     let id = match account.world.find_external(kind, external_id)? {
         Some(id) => {
             account.ledger.write_asked(Operation::Update);
-            change(account, kind, id, &draft)?;
+            change(account, kind, id, draft)?;
             id
         }
         None => {
             account.ledger.write_asked(Operation::Create);
             draft.set(kind, "externalid", Value::Text(external_id.to_owned()));
-            insert(account, kind, &draft)?
+            insert(account, kind, draft)?
         }
     };
     Ok(written(call, kind, id))
@@ -123,12 +125,14 @@ pub(super) fn upsert(account: &Account, call: &Call, kind: &'static RecordType, 
 pub(super) fn delete(account: &Account, kind: &'static RecordType, id: &str) -> Result<Response, Problem> {
     account.ledger.write_asked(Operation::Delete);
     let id = resolve(account, kind, id)?.ok_or(WorldError::Absent)?;
-    account.world.commit(&author(), |saving, scripted| {
-        let stored = saving.load_unlocked(kind, id)?;
-        scripted.push(saving.delete(kind, &stored)?);
+    let attempt = |saving: &Saving<'_>| saving.delete(kind, &saving.load_unlocked(kind, id)?);
+    account.scripts.before_submit(&author(), attempt)?;
+    let ((), saves) = account.world.transact(&author(), |saving, scripted| {
+        scripted.push(attempt(saving)?);
         Ok(())
     })?;
     account.ledger.write_done(Operation::Delete);
+    account.scripts.after_submit(&saves);
     Ok(empty_answer(StatusCode::NO_CONTENT))
 }
 
@@ -152,24 +156,28 @@ pub(super) fn line(
     Ok(resource("singular", &shown))
 }
 
-fn insert(account: &Account, kind: &'static RecordType, draft: &Draft) -> Result<i64, Problem> {
-    let id = account.world.commit(&author(), |saving, scripted| {
-        let saved = saving.create(kind, draft, None)?;
+fn insert(account: &Account, kind: &'static RecordType, mut draft: Draft) -> Result<i64, Problem> {
+    draft.values.extend(account.scripts.before_submit(&author(), |saving| saving.create(kind, &draft, None))?);
+    let (id, saves) = account.world.transact(&author(), |saving, scripted| {
+        let saved = saving.create(kind, &draft, None)?;
         let id = saved.id;
         scripted.push(saved);
         Ok(id)
     })?;
     account.ledger.write_done(Operation::Create);
+    account.scripts.after_submit(&saves);
     Ok(id)
 }
 
-fn change(account: &Account, kind: &'static RecordType, id: i64, draft: &Draft) -> Result<(), Problem> {
-    account.world.commit(&author(), |saving, scripted| {
-        let stored = saving.load_unlocked(kind, id)?;
-        scripted.push(saving.update(kind, &stored, draft)?);
+fn change(account: &Account, kind: &'static RecordType, id: i64, mut draft: Draft) -> Result<(), Problem> {
+    let attempt = |saving: &Saving<'_>, draft: &Draft| saving.update(kind, &saving.load_unlocked(kind, id)?, draft);
+    draft.values.extend(account.scripts.before_submit(&author(), |saving| attempt(saving, &draft))?);
+    let ((), saves) = account.world.transact(&author(), |saving, scripted| {
+        scripted.push(attempt(saving, &draft)?);
         Ok(())
     })?;
     account.ledger.write_done(Operation::Update);
+    account.scripts.after_submit(&saves);
     Ok(())
 }
 

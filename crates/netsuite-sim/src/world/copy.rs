@@ -17,8 +17,8 @@ impl World {
         id: i64,
         author: &Author,
         scripts: bool,
-    ) -> Result<Saved, WorldError> {
-        self.commit(author, |saving, scripted| {
+    ) -> Result<(Saved, Vec<Saved>), WorldError> {
+        self.transact(author, |saving, scripted| {
             let original = read::find(saving.tx, kind, id, saving.zone)?.ok_or(WorldError::Absent)?;
             let saved = saving.create(kind, &draft(kind, &original), None)?;
             if scripts {

@@ -23,21 +23,24 @@ pub(crate) struct Edit {
     pub(crate) changes: Map<String, Json>,
     /// Whether user-event scripts run.
     pub(crate) scripts: bool,
+    /// Whether it is an inline edit, whose scripts are given the changed fields only.
+    #[serde(default)]
+    pub(crate) inline: bool,
     /// Seconds until reads see the change.
     pub(crate) visible_after_seconds: u32,
 }
 
 impl Edit {
-    pub(super) fn kind(&self) -> &'static RecordType {
+    pub(crate) fn kind(&self) -> &'static RecordType {
         RecordType::named(&self.type_name).unwrap_or(*super::kind::CUSTOMER)
     }
 
-    pub(super) fn author(&self) -> Author {
+    pub(crate) fn author(&self) -> Author {
         Author { user: self.user.clone(), context: self.context.clone() }
     }
 
     /// Does it now.
-    pub(super) fn carry_out(&self, saving: &Saving<'_>, reserved: Option<i64>) -> Result<Saved, WorldError> {
+    pub(crate) fn carry_out(&self, saving: &Saving<'_>, reserved: Option<i64>) -> Result<Saved, WorldError> {
         let kind = self.kind();
         if self.operation == Operation::Create {
             let draft = Draft::from_json(kind, &self.changes)?;
@@ -48,21 +51,24 @@ impl Edit {
         match self.operation {
             Operation::Delete => saving.delete(kind, &before),
             Operation::Update | Operation::Create => {
-                saving.update(kind, &before, &Draft::from_json(kind, &self.changes)?)
+                let draft = Draft::from_json(kind, &self.changes)?;
+                let fields = draft.values.iter().map(|(position, _)| kind.fields[*position].name).collect();
+                let saved = saving.update(kind, &before, &draft)?;
+                Ok(Saved { inline: self.inline.then_some(fields), ..saved })
             }
         }
     }
 }
 
 impl World {
-    /// Carries out a user's edit, now or visible later; scripts run after the commit.
+    /// Carries out a user's edit, now or visible later; beside it, the saves whose scripts are to run.
     ///
     /// # Errors
     /// [`WorldError::Absent`] and [`WorldError::Refused`] as a user would meet them.
-    pub(crate) fn edit(&self, edit: &Edit) -> Result<Saved, WorldError> {
+    pub(crate) fn edit(&self, edit: &Edit) -> Result<(Saved, Vec<Saved>), WorldError> {
         let author = edit.author();
         let mut due = None;
-        let saved = self.commit(&author, |saving, scripted| {
+        let done = self.transact(&author, |saving, scripted| {
             let blocked = match edit.id {
                 Some(id) if self.next_due().is_some() => late::locked_until(saving.tx, edit.kind(), id)?,
                 _ => None,
@@ -89,7 +95,7 @@ impl World {
         if let Some(due) = due {
             self.expect_due(due);
         }
-        Ok(saved)
+        Ok(done)
     }
 }
 

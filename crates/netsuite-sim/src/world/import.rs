@@ -54,14 +54,24 @@ fn importer() -> String {
 }
 
 impl World {
-    /// Imports rows in one transaction; a row with `id` or a known `externalid` updates, any other creates.
+    /// Imports rows in one transaction; a row with `id` or a known `externalid` updates, any other creates. Beside
+    /// what it did, the saves whose scripts are to run.
     ///
     /// # Errors
     /// When the request as a whole cannot be understood; a refused row is listed in the answer instead.
-    pub(crate) fn import(&self, import: &Import) -> Result<Imported, WorldError> {
+    pub(crate) fn import(
+        &self,
+        import: &Import,
+        has_before_submit: bool,
+    ) -> Result<(Imported, Vec<Saved>), WorldError> {
         let kind = RecordType::named(&import.type_name).ok_or_else(|| {
             Refusal::new("INVALID_RCRD_TYPE", format!("The record type [{}] is invalid.", import.type_name)).at("type")
         })?;
+        if import.scripts && has_before_submit {
+            // All rows are one transaction here, and those scripts run between two.
+            let text = "The simulator does not import with scripts where one of them has a beforeSubmit.";
+            return Err(Refusal::new("NOT_SIMULATED", text).at("scripts").into());
+        }
         let mut rows = import.rows.clone();
         if let Some(text) = &import.csv {
             rows.extend(rows_of_csv(kind, text)?);
@@ -72,7 +82,7 @@ impl World {
                 .into());
         }
         let author = Author { user: import.user.clone(), context: "CSVIMPORT".to_owned() };
-        self.commit(&author, |saving, scripted| {
+        self.transact(&author, |saving, scripted| {
             let mut done = Imported::default();
             for (index, row) in rows.iter().enumerate() {
                 saving.tx.execute_batch("SAVEPOINT import_row")?;

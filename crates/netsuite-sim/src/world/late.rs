@@ -3,6 +3,7 @@
 //! Such a change keeps the stamp of its start. Until it is visible its record is locked for API writes
 //! (`RCRD_HAS_BEEN_CHANGED`); further user edits of the record wait behind it.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
@@ -47,7 +48,7 @@ impl World {
             let next: Option<i64> = tx.query_row("SELECT min(due) FROM sim_pending", [], |row| row.get(0))?;
             tx.commit()?;
             self.next_due.store(next.unwrap_or(NOTHING_DUE), Ordering::Release);
-            self.announce(&scripted);
+            self.late.lock().unwrap_or_else(PoisonError::into_inner).extend(scripted);
         }
         Ok(())
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use rust_decimal::Decimal;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::draft::{Draft, LineDraft};
-use super::read::{Stored, line_json};
+use super::read::Stored;
 use super::refusal::{Refusal, WorldError};
 use super::save::Saving;
 use super::value::{Value, moment_column, rounded};
@@ -229,16 +229,4 @@ pub(crate) fn remove_all(tx: &Connection, order: i64) -> rusqlite::Result<()> {
     tx.prepare_cached(r#"DELETE FROM transactionaccountingline WHERE "transaction" = ?"#)?.execute([order])?;
     tx.prepare_cached("DELETE FROM sim_order WHERE id = ?")?.execute([order])?;
     Ok(())
-}
-
-/// The lines that differ, in natural JSON; a removed line is null.
-pub(crate) fn changed(kind: &RecordType, before: &Stored, after: &Stored) -> Map<String, Json> {
-    let mut lines = Map::new();
-    for id in before.lines.keys().filter(|id| !after.lines.contains_key(id)) {
-        lines.insert(id.to_string(), Json::Null);
-    }
-    for (id, line) in after.lines.iter().filter(|(id, line)| before.lines.get(id) != Some(line)) {
-        lines.insert(id.to_string(), line_json(kind, line));
-    }
-    lines
 }

@@ -11,7 +11,7 @@ use super::value::Value;
 use crate::catalog::{RecordType, catalog};
 
 /// A record with all its fields and lines.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stored {
     pub(crate) id: i64,
     /// In the order of [`RecordType::fields`].

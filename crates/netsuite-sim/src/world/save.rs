@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rusqlite::types::Value as Column;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
-use serde_json::{Map, Value as Json};
 
 use super::children;
 use super::draft::Draft;
@@ -49,9 +48,15 @@ pub(crate) struct Saved {
     pub(crate) at: Timestamp,
     /// The caller's line key → line id, for every line added or changed.
     pub(crate) lines: BTreeMap<String, i64>,
-    /// New values of the fields that changed, in natural JSON; nothing for a delete.
-    pub(crate) changed: Map<String, Json>,
+    /// The record as it was; nothing for a create.
+    pub(crate) before: Option<Stored>,
+    /// The record as it is; nothing for a delete.
+    pub(crate) after: Option<Stored>,
+    /// The fields of an inline edit, which are all that its scripts are given.
+    pub(crate) inline: Option<Vec<&'static str>>,
     pub(crate) author: Author,
+    /// Internal id of the author.
+    pub(crate) by: i64,
 }
 
 /// One save inside a transaction of the world.
@@ -101,7 +106,7 @@ impl Saving<'_> {
         }
         children::store(self, kind, id, &draft.children)?;
         self.note(kind, &before, &after)?;
-        Ok(self.saved(kind, Operation::Create, &before, &after, keys))
+        self.saved(kind, Operation::Create, (None, Some(&after)), keys)
     }
 
     /// A record for an API call to change, unless it is absent or locked.
@@ -139,7 +144,7 @@ impl Saving<'_> {
         }
         children::store(self, kind, before.id, &draft.children)?;
         self.note(kind, before, &after)?;
-        Ok(self.saved(kind, Operation::Update, before, &after, keys))
+        self.saved(kind, Operation::Update, (Some(before), Some(&after)), keys)
     }
 
     /// Deletes a record, leaving a row in deletedrecord.
@@ -151,7 +156,7 @@ impl Saving<'_> {
         }
         children::remove_all(self, kind, before.id)?;
         if Settings::names(&self.settings.untracked_deletes, kind) {
-            return Ok(self.saved(kind, Operation::Delete, before, before, BTreeMap::new()));
+            return self.saved(kind, Operation::Delete, (Some(before), None), BTreeMap::new());
         }
         let title = before.value(kind, kind.title).to_note();
         let by = employee(self.tx, &self.author.user)?;
@@ -172,7 +177,7 @@ impl Saving<'_> {
                 self.author.context,
                 if kind.table.starts_with("customrecord") { "T" } else { "F" }
             ])?;
-        Ok(self.saved(kind, Operation::Delete, before, before, BTreeMap::new()))
+        self.saved(kind, Operation::Delete, (Some(before), None), BTreeMap::new())
     }
 
     fn fill(&self, kind: &RecordType, after: &mut Stored, draft: &Draft) -> Result<(), WorldError> {
@@ -261,23 +266,21 @@ impl Saving<'_> {
         &self,
         kind: &'static RecordType,
         operation: Operation,
-        before: &Stored,
-        after: &Stored,
+        (before, after): (Option<&Stored>, Option<&Stored>),
         lines: BTreeMap<String, i64>,
-    ) -> Saved {
-        let mut changed = Map::new();
-        for (index, field) in kind.fields.iter().enumerate() {
-            // NetSuite's own book-keeping, which no script reports as a change.
-            let kept = field.kind == Kind::Moment || field.name == "lastmodifiedby" || !field.in_rest;
-            if !kept && !before.values[index].same(&after.values[index]) {
-                changed.insert(field.name.to_owned(), after.values[index].to_json());
-            }
-        }
-        let moved = lines::changed(kind, before, after);
-        if !moved.is_empty() {
-            changed.insert("lines".to_owned(), Json::Object(moved));
-        }
-        Saved { kind, operation, id: after.id, at: self.at, lines, changed, author: self.author.clone() }
+    ) -> Result<Saved, WorldError> {
+        Ok(Saved {
+            kind,
+            operation,
+            id: after.or(before).map_or(0, |stored| stored.id),
+            at: self.at,
+            lines,
+            before: before.cloned(),
+            after: after.cloned(),
+            inline: None,
+            author: self.author.clone(),
+            by: employee(self.tx, &self.author.user)?,
+        })
     }
 }
 

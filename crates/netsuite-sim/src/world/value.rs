@@ -10,7 +10,6 @@ use rusqlite::types::{Value as Column, ValueRef};
 use rust_decimal::prelude::{FromPrimitive, ToPrimitive};
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::Value as Json;
-use unicode_normalization::UnicodeNormalization;
 
 use super::Refusal;
 use crate::catalog::{Field, Kind};
@@ -190,29 +189,6 @@ impl Value {
             (a, b) => a == b,
         }
     }
-
-    /// Whether a canonical JSON value of a guard names this stored value.
-    ///
-    /// Text is compared after NFC and line-end normalisation, a day against a moment by the account's date: the
-    /// caller cannot see those differences, so a guard that insisted on them could never match.
-    pub(crate) fn matches(&self, field: &Field, json: &Json, zone: &TimeZone) -> bool {
-        if let (Self::Moment(moment), Json::String(word)) = (self, json)
-            && let Ok(day) = word.parse::<Date>()
-            && !word.contains('T')
-        {
-            return moment.to_zoned(zone.clone()).date() == day;
-        }
-        if let (Self::Date(day), Json::String(word)) = (self, json)
-            && let Some((head, _)) = word.split_once('T')
-        {
-            return head.parse::<Date>().is_ok_and(|named| named == *day);
-        }
-        match (self, Self::from_json(field, json)) {
-            (Self::Text(stored), Ok(Self::Text(named))) => plain(stored) == plain(&named),
-            (stored, Ok(named)) => stored.same(&named),
-            (_, Err(_)) => false,
-        }
-    }
 }
 
 /// A moment as NetSuite's interfaces print it.
@@ -262,10 +238,6 @@ pub(crate) fn number_json(number: Decimal) -> Json {
 /// Rounds half away from zero, as amounts are rounded in accounts.
 pub(crate) fn rounded(number: Decimal, scale: u32) -> Decimal {
     number.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero)
-}
-
-fn plain(text: &str) -> String {
-    text.replace("\r\n", "\n").nfc().collect::<String>().trim().to_owned()
 }
 
 /// Option ids in NetSuite's order: by number where they are numbers.

@@ -50,7 +50,7 @@ async fn the_document_names_every_call_and_every_call_is_there() {
         let (method, path) = call.split_once(' ').unwrap();
         assert!(calls.contains(&format!("{method} /accounts/{{account}}/{path}")), "{call} of {calls:?}");
     }
-    assert_eq!(calls.len(), 23, "{calls:?}");
+    assert_eq!(calls.len(), 26, "{calls:?}");
     let bodies = document["components"]["schemas"].as_object().unwrap();
     for name in ["EditBody", "Amounts", "Generated", "Rules", "FaultKind", "Settings", "Script", "SchemaChange"] {
         assert!(bodies.contains_key(name), "{name} of {:?}", bodies.keys());

@@ -162,6 +162,17 @@ impl Sim {
         self.tell("edit", body).await["id"].as_str().unwrap().to_owned()
     }
 
+    /// A user's edit of a customer, with scripts; returns the id.
+    pub(crate) async fn scripted(&self, operation: &str, id: Option<&str>, changes: Json) -> String {
+        let body = json!({ "user": "jane", "operation": operation, "type": "customer", "id": id, "changes": changes });
+        self.tell("edit", body).await["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs the flush and returns what it did.
+    pub(crate) async fn flush(&self) -> Json {
+        self.tell("tasks", json!({ "script": "customscript_concord_flush" })).await
+    }
+
     /// A new customer with these fields besides its name.
     pub(crate) async fn customer(&self, changes: Json) -> String {
         let mut fields = json!({ "companyname": "Acme" });

@@ -4,15 +4,19 @@
 
 mod clients;
 mod harness;
+mod relay;
 
 mod control;
+mod costs;
 mod errors;
 mod faults;
 mod generator;
 mod limits;
 mod logins;
+mod outbox;
 mod persistence;
 mod pitfalls;
+mod projects;
 mod records;
 mod resources;
 mod scripts;

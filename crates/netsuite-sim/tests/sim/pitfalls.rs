@@ -280,7 +280,7 @@ async fn deletedrecord_has_holes_and_the_set_of_ids_has_none() {
 async fn imports_and_workflows_change_records_and_no_script_runs() {
     let sim = Sim::with(|account| account.ingest = Some(crate::harness::ingest("http://127.0.0.1:9/"))).await;
     let imported = sim.play("silent-import").await;
-    assert_eq!(sim.ask("ledger").await["ue"], json!({ "queued": 0, "sent": 0, "failed": 0, "dropped": 0 }));
+    assert_eq!(sim.ask("ledger").await["ue"], json!({ "queued": 0, "sent": 0, "failed": 0 }));
     let notes = sim
         .rows(&format!(
             "SELECT newvalue, context FROM systemnote WHERE recordid = {} AND field = 'PHONE' AND oldvalue IS NOT NULL",

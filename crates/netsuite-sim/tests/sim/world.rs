@@ -155,7 +155,7 @@ async fn an_import_lands_in_one_second_and_lists_its_refusals() {
     assert_eq!(done["updated"], 1);
     let rows = sim.rows("SELECT companyname, phone FROM customer ORDER BY id").await;
     assert_eq!(rows, [json!({ "companyname": "One", "phone": "7" }), json!({ "companyname": "Two, Ltd" })]);
-    assert_eq!(sim.ask("ledger").await["ue"]["queued"], 0);
+    assert_eq!(sim.ask("ledger").await["scripts"], json!({}), "an import runs no scripts unless told to");
 }
 
 #[tokio::test]
@@ -184,7 +184,9 @@ async fn health_and_metrics_are_there() {
         assert_eq!(sim.http.get(sim.url(path)).send().await.unwrap().status(), StatusCode::OK);
     }
     sim.customer(json!({})).await;
+    sim.scripted("create", None, json!({ "companyname": "Acme" })).await;
     let text = sim.http.get(sim.url("/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(text.contains("concord_build_info{service=\"netsuite-sim\""), "{text}");
-    assert!(text.contains("netsuite_sim_user_edits_total{account=\"TSTDRV100001\"} 1"), "{text}");
+    assert!(text.contains("netsuite_sim_user_edits_total{account=\"TSTDRV100001\"} 2"), "{text}");
+    assert!(text.contains("netsuite_sim_script_runs_total{account=\"TSTDRV100001\"} 1"), "{text}");
 }

@@ -158,7 +158,6 @@ async fn business_refusals_are_invalid_and_leave_no_trace() {
     let cases = [
         (json!({ "companyname": null }), "USER_ERROR"),
         (json!({ "terms": "99" }), "INVALID_KEY_OR_REF"),
-        (json!({ "datecreated": "2020-01-01T00:00:00Z" }), "INSUFFICIENT_PERMISSION"),
         (json!({ "nofield": "x" }), "NONEXISTENT_FIELD"),
         (json!({ "comments": "x".repeat(100_001) }), "EXCEEDED_MAX_FIELD_LENGTH"),
         (json!({ "custentity_loyalty_points": 1e300 }), "USER_ERROR"),
@@ -177,6 +176,30 @@ async fn business_refusals_are_invalid_and_leave_no_trace() {
     item["type"] = json!("item");
     assert_eq!(sim.write_one(item).await["code"], "DUP_ITEM");
     assert_eq!(sim.ask("ledger").await["writes"], 0);
+}
+
+#[tokio::test]
+async fn a_moment_is_on_a_day_of_the_account_s_own_calendar() {
+    for date_format in ["M/D/YYYY", "D-Mon-YYYY"] {
+        let sim = Sim::with(|account| account.date_format = date_format.to_owned()).await;
+        // Nine in the evening before, in Los Angeles.
+        sim.clock(json!({ "mode": "virtual", "now": "2026-03-02T05:00:00Z" })).await;
+        let id = sim.customer(json!({})).await;
+        let on = |day: &str, stamp| update(&id, stamp, 0, json!({ "datecreated": day }), json!({ "phone": "1" }));
+        assert_eq!(sim.write_one(on("2026-03-02", 1)).await["status"], "stale");
+        assert_eq!(sim.write_one(on("2026-03-01", 2)).await["status"], "ok");
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_netsuite_keeps_by_itself_is_set_without_effect() {
+    let sim = Sim::start().await;
+    let id = sim.customer(json!({})).await;
+    let created = sim.fields("customer", &id).await["datecreated"].clone();
+    let changes = json!({ "datecreated": "2020-01-01T00:00:00Z", "phone": "1" });
+    assert_eq!(sim.write_one(update(&id, 1, 0, json!({ "datecreated": created }), changes)).await["status"], "ok");
+    let fields = sim.fields("customer", &id).await;
+    assert_eq!((&fields["datecreated"], &fields["phone"]), (&created, &json!("1")));
 }
 
 #[tokio::test]

@@ -55,6 +55,6 @@ pub(super) fn make_copy(world: &World, _: &Script) -> Result<Json, WorldError> {
         });
         Ok(saving.create(*CUSTOMER, &Draft::from_json(*CUSTOMER, &members(fields))?, None)?.id)
     })?;
-    let copy = world.copy(*CUSTOMER, original, &author("USERINTERFACE"), false)?;
+    let (copy, _) = world.copy(*CUSTOMER, original, &author("USERINTERFACE"), false)?;
     Ok(json!({ "original": original.to_string(), "copy": copy.id.to_string() }))
 }

@@ -18,7 +18,7 @@ fn seconds(at: Timestamp, seconds: i64) -> Timestamp {
 fn pair(world: &World, moments: [Timestamp; 2], names: [&str; 2]) -> Result<Json, WorldError> {
     let mut made = Vec::new();
     for (at, name) in moments.into_iter().zip(names) {
-        let id = world.commit_at(&author("USERINTERFACE"), Some(at), |saving, _| customer(saving, name))?;
+        let (id, _) = world.commit_at(&author("USERINTERFACE"), Some(at), |saving, _| customer(saving, name))?;
         made.push(json!({ "id": id.to_string(), "lastModified": iso(at) }));
     }
     Ok(json!({ "records": made }))
@@ -62,14 +62,15 @@ fn edit(changes: Json, id: Option<i64>, late: u32) -> Edit {
         id,
         changes: members(changes),
         scripts: false,
+        inline: false,
         visible_after_seconds: late,
     }
 }
 
 pub(super) fn late_commit(world: &World, script: &Script) -> Result<Json, WorldError> {
     let after = script.seconds.unwrap_or(LATE_SECONDS);
-    let late = world.edit(&edit(json!({ "companyname": "Late" }), None, after))?;
-    let prompt = world.edit(&edit(json!({ "companyname": "Prompt" }), None, 0))?;
+    let (late, _) = world.edit(&edit(json!({ "companyname": "Late" }), None, after))?;
+    let (prompt, _) = world.edit(&edit(json!({ "companyname": "Prompt" }), None, 0))?;
     Ok(json!({
         "late": late.id.to_string(), "prompt": prompt.id.to_string(), "lastModified": iso(late.at),
         "visibleAfterSeconds": after,
