@@ -116,6 +116,11 @@ fn landed(
             let seen = Seen { side, observed, read_at: now, references, hints: &[] };
             let observation = observation(&work.record, spec, &seen);
             let _ = work.fold(Entry::Observation(observation), now); // an observation cannot be refused
+            if claim.request.kind == model::WriteKind::Create {
+                // Until now nobody knew whose id this is: whatever was heard of it rang a provisional record, which may have
+                // been read and answered already. A user who deleted it meanwhile is noticed only by looking again.
+                work.record.shadows[side].ring(now, false, true);
+            }
         }
         Some(_) => {}
         None => {
