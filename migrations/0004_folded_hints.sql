@@ -8,6 +8,10 @@ alter table sync.event_log add constraint event_log_check
                                       and (record_seq is null) = (applied_version is null)
                      else seq is null and record_seq is not null and entry is not null end);
 
+-- Such a version often is just what its hint says.
+alter table sync.versions alter column delta drop not null;
+comment on column sync.versions.delta is 'Fields that changed, with their new values; null = event_log.changes of the event.';
+
 -- Hints are looked for by their number only until they are settled.
 drop index sync.event_log_hints;
 create unique index event_log_hints on sync.event_log (account_id, rid, side, seq)

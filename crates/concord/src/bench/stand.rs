@@ -27,6 +27,10 @@ use crate::dev::programs::Programs;
 use crate::dev::state::StateDir;
 use crate::dev::supervisor::{Stage, Supervisor};
 
+/// More than on the local stack: messages that nobody takes pile up there during a measurement, and making room again and
+/// again is none of what is measured.
+const EMULATOR_HEAP_PERCENT: u8 = 40;
+
 /// The one service that is measured.
 const SERVICE: &str = "merge-service";
 /// Longest wait for the bus; Java takes its second.
@@ -93,7 +97,7 @@ impl Stand {
         }
         supervisor.run(Stage::Database, postgres);
         let maker = Maker { state: &state, programs, inherited: &options.inherited, settings: &options.settings };
-        if let Some(emulator) = maker.emulator(&plan) {
+        if let Some(emulator) = maker.emulator(&plan, EMULATOR_HEAP_PERCENT) {
             supervisor.run(Stage::World, emulator);
         }
         let mut connection = databases::wait_for(&cluster, plan.postgres_port).await?;

@@ -75,14 +75,14 @@ impl Maker<'_> {
         }
     }
 
-    /// The emulator, when it is ours to run.
-    pub fn emulator(&self, plan: &Plan) -> Option<ChildSpec> {
+    /// The emulator, when it is ours to run, with so many percent of the machine's memory for its heap: it keeps what
+    /// nobody has taken yet, and comes to a stand when that is full.
+    pub fn emulator(&self, plan: &Plan, heap_percent: u8) -> Option<ChildSpec> {
         match &plan.bus {
             BusPlan::Postgres | BusPlan::Emulator(_) => None,
             BusPlan::OwnEmulator(Emulator { java, jar }, port) => Some(ChildSpec {
                 args: vec![
-                    // It keeps what nobody has taken yet, and comes to a stand when its heap is full.
-                    "-XX:MaxRAMPercentage=20".to_owned(),
+                    format!("-XX:MaxRAMPercentage={heap_percent}"),
                     "-jar".to_owned(),
                     jar.to_string_lossy().into_owned(),
                     "--host=127.0.0.1".to_owned(),

@@ -19,6 +19,9 @@ use super::state::StateDir;
 use super::supervisor::{Stage, Supervisor};
 use crate::say::say;
 
+/// Share of the machine's memory for the emulator's heap, beside everything else that runs.
+const EMULATOR_HEAP_PERCENT: u8 = 20;
+
 /// A stack that is being started or runs.
 #[derive(Debug)]
 pub struct Stack {
@@ -68,7 +71,7 @@ impl Stack {
 
         // What needs nothing starts first; Java takes its second while the databases are made.
         self.supervisor.run(Stage::Database, cluster.child(plan.postgres_port, state.log("postgres", 0), programs));
-        if let Some(emulator) = maker.emulator(&plan) {
+        if let Some(emulator) = maker.emulator(&plan, EMULATOR_HEAP_PERCENT) {
             self.supervisor.run(Stage::World, emulator);
         }
         self.supervisor.run(Stage::World, maker.simulator(&plan, &files));

@@ -50,9 +50,11 @@ pub async fn version_at(pool: &PgPool, record: &RecordRef, at: Timestamp) -> Res
 pub async fn versions_up_to(pool: &PgPool, record: &RecordRef, version: i64) -> Result<Vec<Value>, StoreError> {
     let what = "read versions";
     let rows = sqlx::query(
-        "select jsonb_build_object('version', version, 'delta', delta::jsonb, 'full', full_state::jsonb, 'alive', alive,
-                    'event_id', event_id, 'decisions', decisions::jsonb, 'created_at', created_at)
-           from sync.versions
+        "select jsonb_build_object('version', version, 'delta', coalesce(delta, (select e.changes from sync.event_log e
+                        where e.account_id = v.account_id and e.event_id = v.event_id))::jsonb,
+                    'full', full_state::jsonb, 'alive', alive, 'event_id', event_id, 'decisions', decisions::jsonb,
+                    'created_at', created_at)
+           from sync.versions v
           where account_id = $1 and rid = $2 and record_type = $4 and version <= $3
             and version >= coalesce((select max(version) from sync.versions
                                       where account_id = $1 and rid = $2 and version <= $3 and full_state is not null), 0)
@@ -79,9 +81,11 @@ pub async fn timeline(pool: &PgPool, record: &RecordRef, limit: i64) -> Result<V
              select received_at as at, 1 as rank, to_jsonb(e) - 'id' - 'timestamp' || '{\"what\": \"event\"}' as item
                from sync.events e where account_id = $1 and rid = $2 and record_type = $4
              union all
-             select created_at, 2, jsonb_build_object('what', 'version', 'version', version, 'delta', delta::jsonb,
+             select created_at, 2, jsonb_build_object('what', 'version', 'version', version,
+                        'delta', coalesce(delta, (select e.changes from sync.event_log e
+                            where e.account_id = v.account_id and e.event_id = v.event_id))::jsonb,
                         'alive', alive, 'event_id', event_id, 'decisions', decisions::jsonb, 'at', created_at)
-               from sync.versions where account_id = $1 and rid = $2 and record_type = $4
+               from sync.versions v where account_id = $1 and rid = $2 and record_type = $4
              union all
              select created_at, 3, to_jsonb(o) || '{\"what\": \"override\"}' from sync.overrides o
               where account_id = $1 and rid = $2 and record_type = $4

@@ -165,7 +165,9 @@ pub(super) async fn insert_versions(conn: &mut PgConnection, changes: &[Change<'
         for version in &change.patch.versions {
             let clean = |text: Option<String>| text.ok_or_else(|| change.refused(NUL));
             let full = version.full.as_ref().map(|full| clean(json_text::write_clean(full))).transpose()?;
-            let delta = clean(json_text::write_clean(&version.delta))?;
+            // What the hint's own row says is not said again.
+            let told = change.in_hint && change.view.pending.first().is_some_and(|h| h.changes == version.delta);
+            let delta = if told { None } else { Some(clean(json_text::write_clean(&version.delta))?) };
             rows.push((change.key(), version, delta, full, clean(json_text::write_clean(&version.decisions))?));
         }
     }
@@ -183,7 +185,7 @@ pub(super) async fn insert_versions(conn: &mut PgConnection, changes: &[Change<'
     .bind(rows.iter().map(|(key, ..)| key.record_type.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(key, ..)| key.rid.0).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, version, ..)| signed(version.version)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|(_, _, delta, ..)| JsonText(delta)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, _, delta, ..)| delta.as_deref().map(JsonText)).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, _, _, full, _)| full.as_deref().map(JsonText)).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, version, ..)| version.alive).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, version, ..)| version.event_id).collect::<Vec<_>>())

@@ -252,6 +252,10 @@ async fn a_hint_folded_as_it_comes_is_one_row() {
     .await
     .unwrap();
     assert_eq!(told, ("applied".to_owned(), Some(2), true));
+    let delta = "select count(*) from sync.versions where version = 2 and delta is null";
+    assert_eq!(count(records.pool(), delta).await, 1, "the hint's row has the values");
+    let versions = crate::listing::versions_up_to(records.pool(), &record, 2).await.unwrap();
+    assert_eq!(versions.last().unwrap()["delta"], serde_json::json!({ "email": "a@b.example" }));
     let seen = view(&records, &record).await;
     assert_eq!((seen.record.head.version, seen.record.shadows.suitex.hint_seq), (2, 2));
     assert!(seen.pending.is_empty() && !seen.record.shadows.suitex.dirty());
