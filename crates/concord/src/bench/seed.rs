@@ -1,7 +1,8 @@
 //! Records as they are after a long life: linked, read on both sides, nothing owed. Made by the core's own steps over two
 //! sides on paper, so that every row is one the core wrote.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
@@ -30,7 +31,7 @@ const VERSION: u32 = 1;
 pub async fn make(pool: &PgPool, feed: &Feed) -> Result<()> {
     let engine = Engine {
         records: Arc::new(PgRecords::new(pool.clone())),
-        remotes: PerSide { suitex: Arc::new(Paper(Side::Suitex)), netsuite: Arc::new(Paper(Side::Netsuite)) },
+        remotes: PerSide { suitex: Arc::new(Paper::of(Side::Suitex)), netsuite: Arc::new(Paper::of(Side::Netsuite)) },
         world: Arc::new(World::sample()),
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
@@ -65,8 +66,10 @@ async fn batch(engine: &Engine, feed: &Feed, records: std::ops::Range<u32>) -> R
     ensure!(made.len() == hints.len(), "{} of {} records were new", made.len(), hints.len());
     let merged = steps::merge_step(&core, &Pick::These(made.clone())).await?;
     ensure!(merged.applied == hints.len(), "{} of {} creates were applied", merged.applied, hints.len());
-    let written = steps::write_step(&core, Side::Netsuite, &Pick::These(made), &|_| true).await?;
+    let written = steps::write_step(&core, Side::Netsuite, &Pick::These(made.clone()), &|_| true).await?;
     ensure!(written.claimed == hints.len(), "{} of {} creates were written", written.claimed, hints.len());
+    let looked = steps::merge_step(&core, &Pick::These(made)).await?;
+    ensure!(looked.records == hints.len() && looked.versions == 0, "what was created is not as it was written");
     Ok(())
 }
 
@@ -87,10 +90,21 @@ async fn settled(pool: &PgPool, feed: &Feed) -> Result<()> {
     Ok(())
 }
 
-/// A side on paper: every record is there and as its id says; every create lands.
-struct Paper(Side);
+/// A side on paper: every record is there, as it was written or as its id says; every create lands.
+struct Paper {
+    side: Side,
+    written: Mutex<HashMap<NativeId, Observed>>,
+}
 
 impl Paper {
+    fn of(side: Side) -> Self {
+        Self { side, written: Mutex::default() }
+    }
+
+    fn written(&self) -> std::sync::MutexGuard<'_, HashMap<NativeId, Observed>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn fields(spec: &TypeSpec, native_id: &NativeId) -> Fields {
         let mut fields: Fields = spec.fields.iter().map(|field| (field.name.clone(), Value::Null)).collect();
         let known = [
@@ -111,11 +125,13 @@ impl Paper {
 #[async_trait]
 impl Remote for Paper {
     fn side(&self) -> Side {
-        self.0
+        self.side
     }
 
     async fn read(&self, _: &AccountId, spec: &TypeSpec, wants: &[ReadRequest]) -> Vec<Result<Observed, RemoteError>> {
+        let written = self.written();
         let read = |want: &ReadRequest| match &want.native_id {
+            Some(id) if written.contains_key(id) => Ok(written[id].clone()),
             Some(id) => Ok(Observed {
                 exists: true,
                 native_id: Some(id.clone()),
@@ -146,6 +162,7 @@ impl Remote for Paper {
                 landed: vec![write.write_id],
                 ..Observed::default()
             };
+            self.written().insert(native_id.clone(), Observed { landed: Vec::new(), ..observed.clone() });
             WriteOutcome::Ok {
                 native_id,
                 token: Some(i64::from(VERSION)),
