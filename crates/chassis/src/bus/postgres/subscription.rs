@@ -66,7 +66,7 @@ impl Held {
         }
     }
 
-    /// Takes the deliveries out and says which lanes have nothing open any more.
+    /// Takes the deliveries out and says which lanes have nothing open any more; those stay held until [`Held::free`].
     fn release(&mut self, tokens: &[Token]) -> (Numbered, Numbered) {
         let mut messages = Vec::with_capacity(tokens.len());
         let mut lanes = Vec::new();
@@ -76,13 +76,21 @@ impl Held {
                 held.open = held.open.saturating_sub(1);
                 if held.open == 0 {
                     lanes.push((lane.clone(), held.lease));
-                    self.lanes.remove(&lane);
                 }
             }
             messages.push((lane, id));
         }
         lanes.sort();
         (messages, lanes)
+    }
+
+    /// Lets go of lanes that were given back.
+    fn free(&mut self, released: &[(String, i64)]) {
+        for (lane, lease) in released {
+            if self.lanes.get(lane).is_some_and(|held| held.lease == *lease) {
+                self.lanes.remove(lane);
+            }
+        }
     }
 
     fn leases(&self) -> Vec<(String, i64)> {
@@ -169,12 +177,14 @@ impl Shared {
         if messages.is_empty() {
             return Ok(());
         }
-        let count = messages.len() as u64;
+        let (count, freed) = (messages.len() as u64, released.clone());
         let settlement = match done {
             true => Settlement { done: messages, failed: Vec::new(), released },
             false => Settlement { done: Vec::new(), failed: messages, released },
         };
         let outcome = store::bus::settle(&self.inner.pool, self.id, &settlement).await;
+        // Only now: a claim that comes before the lanes are free must not believe that there was nothing to find.
+        self.held().free(&freed);
         if done {
             self.inner.acked.fetch_add(count, Ordering::Relaxed);
         } else {
