@@ -192,6 +192,20 @@ impl House {
         self.fact(account, &what, look).await
     }
 
+    /// Waits until nothing of a customer is owed, dirty or in flight: what is edited next is all that its next write says.
+    pub(crate) async fn rests(&self, customer: &Customer) -> Result<()> {
+        let sides = &self.sides[customer.account];
+        let look = || async {
+            let query = "select count(*) filter (where not owed and dirty_seq = 0 and inflight_write_id is null)
+                 from sync.shadow join sync.links l using (account_id, record_type, rid)
+                 where account_id = $1 and record_type = 'customer' and l.side = 'netsuite' and l.native_id = $2";
+            let query = sqlx::query_scalar(query).bind(&sides.account).bind(&customer.netsuite);
+            let sides_at_rest: i64 = query.fetch_one(&sides.concord).await?;
+            Ok((sides_at_rest == 2).then_some(()))
+        };
+        self.fact(customer.account, &format!("customer {} is at rest", customer.netsuite), look).await
+    }
+
     /// A JSON envelope about a customer, with an event id of its own.
     pub(crate) fn envelope(&self, customer: &Customer, changes: Value) -> (Uuid, Value) {
         let id = RandomIds.uuid();

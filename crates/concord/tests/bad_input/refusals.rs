@@ -115,6 +115,7 @@ async fn a_character_nobody_can_type(house: &House) -> Result<Vec<String>> {
     let sides = &house.sides[0];
     let name = "a character nobody can type";
     let customer = house.customer(0).await?;
+    house.rests(&customer).await?;
     let write = |comments: String| async {
         let query = sqlx::query("update app.customers set comments = $1 where id = $2");
         anyhow::Ok(query.bind(comments).bind(customer.suitex.parse::<i64>()?).execute(&sides.suitex).await?)

@@ -104,6 +104,10 @@ async fn unrest(arena: &Arena) -> Vec<String> {
     if ledger["ue"]["queued"].as_u64() != Some(0) {
         reasons.push(format!("user-event posts on their way: {}", ledger["ue"]["queued"]));
     }
+    // What a user event could not post while ingest was away waits for the flush.
+    if ledger["outbox"].as_u64() != Some(0) {
+        reasons.push(format!("rows of NetSuite's outbox: {}", ledger["outbox"]));
+    }
     // A broker may hand what a killed service held to the next one late, or lose it; then it is published again.
     let on_the_bus = accounting::on_their_way(sides, &ledger).await;
     if on_the_bus > 0 {
