@@ -183,6 +183,15 @@ impl Simulator {
         Ok(())
     }
 
+    /// N/cache loses everything, as it may at any time; so do scripts that wait out an outage of ingest.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn forget_script_cache(&self) -> Result<()> {
+        self.http.delete(format!("{}/script-cache", self.root)).send().await?.error_for_status()?;
+        Ok(())
+    }
+
     async fn get(&self, path: &str) -> Result<Value> {
         Ok(self.http.get(format!("{}/{path}", self.root)).send().await?.error_for_status()?.json().await?)
     }
