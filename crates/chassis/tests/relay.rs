@@ -11,8 +11,13 @@ use std::time::Duration;
 use chassis::bus::{Bus, Delivery, MAX_DATA_BYTES, Subscription};
 use chassis::relay::{self, RelayLimits, relay_once};
 use chassis::settings::{Topics, topic};
+use model::record::Windows;
+use model::{AccountId, NativeId, Operation, RecordRef, RecordType, Rid, Side, Source, Timestamp};
 use parts::{World, world};
+use store::PgRecords;
+use store::handoff::Handed;
 use store::outbox::NewRow;
+use store::records::{Hint, Intake, Outgoing, Patch, Pick, Records, View};
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -245,4 +250,93 @@ async fn rows_that_are_done_with_are_deleted_after_their_time_and_others_never()
     let left: Vec<Vec<u8>> =
         sqlx::query_scalar("select payload from sync.outbox order by id").fetch_all(&world.parts.pool).await.unwrap();
     assert_eq!(left, [b"new".to_vec(), b"waiting".to_vec()]);
+}
+
+/// A store that hands what it commits to its own relay, and a record to commit about.
+async fn handing(world: &World) -> (PgRecords, Handed, RecordRef) {
+    let (handoff, handed) = store::handoff::handoff();
+    let records = PgRecords::new(world.parts.pool.clone()).handing_to(handoff);
+    let hint = Hint {
+        event_id: uuid::Uuid::from_u128(1),
+        new_rid: Rid(uuid::Uuid::from_u128(2)),
+        account: AccountId::parse("A1").unwrap(),
+        record_type: RecordType::parse("customer").unwrap(),
+        side: Side::Netsuite,
+        native_id: NativeId::parse("7").unwrap(),
+        operation: Operation::Update,
+        source: Source::NetsuiteUe,
+        occurred_at: Timestamp::UNIX_EPOCH,
+        base_version: None,
+        changes: model::Fields::new(),
+        remote_version: None,
+        write_id: None,
+        full_snapshot_ref: None,
+        auth_context: None,
+        correlation_id: None,
+        urgent: false,
+    };
+    let answers = records.intake(&[hint], Timestamp::UNIX_EPOCH, &Windows::default()).await.unwrap();
+    let [Intake::Stored(record)] = answers.as_slice() else { panic!("the event is new") };
+    (records, handed, record.clone())
+}
+
+/// Commits messages in one transaction.
+async fn commit(records: &PgRecords, record: &RecordRef, texts: &[&'static str]) {
+    let message = |text: &&'static str| Outgoing {
+        topic: topic::RAW,
+        record_key: "A1|customer|1".to_owned(),
+        payload: text.as_bytes().into(),
+        attributes: [("event_id".to_owned(), (*text).to_owned())].into_iter().collect(),
+    };
+    let mut plan = |views: &[View]| {
+        let mut patch = Patch::of(views[0].record.clone());
+        patch.outbox = texts.iter().map(message).collect();
+        vec![patch]
+    };
+    let these = Pick::These(vec![record.clone()]);
+    assert_eq!(records.transact(&these, false, &mut plan).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_process_relays_what_it_committed_itself() {
+    let world = world().await;
+    let subscription = subscribe(&world).await;
+    let (records, handed, record) = handing(&world).await;
+    commit(&records, &record, &["1", "2"]).await;
+    assert_eq!(once(&world, 10).await.claimed, 0, "the sweep leaves them to their process");
+    let stop = CancellationToken::new();
+    let (pool, bus, topics) = (world.parts.pool.clone(), world.parts.bus.clone(), world.parts.core.topics.clone());
+    let relaying = tokio::spawn(relay::run_committed(pool, bus, topics, handed, stop.clone()));
+    let came = take(&*subscription, 2).await;
+    assert_eq!(texts(&came), ["1", "2"]);
+    assert!(came.iter().all(|delivery| delivery.message.ordering_key.as_deref() == Some("lane-31")));
+    commit(&records, &record, &["3"]).await;
+    // What was committed before the end leaves before it.
+    stop.cancel();
+    relaying.await.unwrap();
+    assert_eq!(texts(&take(&*subscription, 1).await), ["3"]);
+    assert_eq!(unpublished(&world).await, 0);
+}
+
+#[tokio::test]
+async fn what_its_process_did_not_publish_is_swept_up() {
+    let world = world().await;
+    let subscription = subscribe(&world).await;
+    let (records, handed, record) = handing(&world).await;
+    commit(&records, &record, &["refused"]).await;
+    world.bus.set_broken(true);
+    let (pool, bus, topics) = (world.parts.pool.clone(), world.parts.bus.clone(), world.parts.core.topics.clone());
+    let stop = CancellationToken::new();
+    stop.cancel();
+    relay::run_committed(pool, bus, topics, handed, stop).await;
+    commit(&records, &record, &["never handed over"]).await;
+    assert_eq!(unpublished(&world).await, 2);
+    world.bus.set_broken(false);
+    sqlx::query("update sync.outbox set sweep_at = sweep_at - make_interval(secs => $1)")
+        .bind(store::handoff::PATIENCE.as_secs_f64())
+        .execute(&world.parts.pool)
+        .await
+        .unwrap();
+    assert_eq!(once(&world, 10).await.published, 2);
+    assert_eq!(texts(&take(&*subscription, 2).await), ["refused", "never handed over"]);
 }
