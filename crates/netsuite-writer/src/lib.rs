@@ -44,10 +44,15 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let limits = WorkerLimits { batch: config.batch, concurrency: config.loops, ..WorkerLimits::default() };
     let waker = Waker::listen(&parts, store::WORK_CHANNEL, Side::Netsuite.as_str());
     let due: Arc<dyn Duty> = Arc::new(Due(writing.clone()));
-    let (worked, (), (), ()) = tokio::join!(
+    // Bursts end on time, not on a doorbell: what is due needs as many hands as what is rung for.
+    let dues = (0..config.loops).map(|number| {
+        let (parts, bell, due) = (parts.clone(), waker.bell(), due.clone());
+        async move { chassis::duty::run(&parts, &format!("writes that are due, loop {number}"), bell, due).await }
+    });
+    let (worked, (), _, ()) = tokio::join!(
         parts.work(parts.core.topics.netsuite_writer(), writing, limits),
         parts.relay_own(handed),
-        chassis::duty::run(&parts, "writes that are due", waker.bell(), due),
+        futures::future::join_all(dues),
         chassis::duty::run(&parts, "suspended accounts", Waker::silent().bell(), gate),
     );
     worked
