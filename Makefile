@@ -18,7 +18,7 @@ help: ## This list
 run: setup bins ## Set up, build, start the whole suite with a story and gentle traffic (ARGS="--headless --accounts 3")
 	$(POSTGRES) exec target/debug/concord dev --state-dir $(STATE_DIR) $(ARGS)
 
-test: setup clients check scripts bins fast suite ## Set up and run every test: the quick ones first, the whole suite end to end last
+test: setup check scripts clients bins fast suite ## Set up and run every test: the quick ones first, the whole suite end to end last
 
 check: ## Format, lints, documentation, dependency rules, pure tests: needs no server
 	cargo fmt --all --check

@@ -11,13 +11,12 @@ use std::time::Duration;
 use chassis::bus::{Bus, Delivery, MAX_DATA_BYTES, Subscription};
 use chassis::relay::{self, RelayLimits, relay_once};
 use chassis::settings::{Topics, topic};
-use model::record::Windows;
-use model::{AccountId, NativeId, Operation, RecordRef, RecordType, Rid, Side, Source, Timestamp};
+use model::{AccountId, RecordRef, RecordType, Rid};
 use parts::{World, world};
 use store::PgRecords;
 use store::handoff::Handed;
 use store::outbox::NewRow;
-use store::records::{Hint, Intake, Outgoing, Patch, Pick, Records, View};
+use store::records::{Outgoing, Patch, Pick, Records, View};
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -256,28 +255,16 @@ async fn rows_that_are_done_with_are_deleted_after_their_time_and_others_never()
 async fn handing(world: &World) -> (PgRecords, Handed, RecordRef) {
     let (handoff, handed) = store::handoff::handoff();
     let records = PgRecords::new(world.parts.pool.clone()).handing_to(handoff);
-    let hint = Hint {
-        event_id: uuid::Uuid::from_u128(1),
-        new_rid: Rid(uuid::Uuid::from_u128(2)),
-        account: AccountId::parse("A1").unwrap(),
-        record_type: RecordType::parse("customer").unwrap(),
-        side: Side::Netsuite,
-        native_id: NativeId::parse("7").unwrap(),
-        operation: Operation::Update,
-        source: Source::NetsuiteUe,
-        occurred_at: Timestamp::UNIX_EPOCH,
-        base_version: None,
-        changes: model::Fields::new(),
-        remote_version: None,
-        write_id: None,
-        full_snapshot_ref: None,
-        auth_context: None,
-        correlation_id: None,
-        urgent: false,
-    };
-    let answers = records.intake(&[hint], Timestamp::UNIX_EPOCH, &Windows::default()).await.unwrap();
-    let [Intake::Stored(record)] = answers.as_slice() else { panic!("the event is new") };
-    (records, handed, record.clone())
+    let (account, record_type) = (AccountId::parse("A1").unwrap(), RecordType::parse("customer").unwrap());
+    let record = RecordRef { account, record_type, rid: Rid(uuid::Uuid::from_u128(1)) };
+    sqlx::query("insert into sync.record_head (account_id, record_type, rid) values ($1, $2, $3)")
+        .bind(record.account.as_str())
+        .bind(record.record_type.as_str())
+        .bind(record.rid.0)
+        .execute(&world.parts.pool)
+        .await
+        .unwrap();
+    (records, handed, record)
 }
 
 /// Commits messages in one transaction.

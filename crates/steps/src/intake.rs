@@ -7,8 +7,8 @@ use model::{ChangeEvent, ErrorClass, Failure, Operation, Rid, Source};
 use store::records::{Hint, Intake, View};
 
 use crate::core::{Core, StepError};
+use crate::fast_delta::fold_fast_deltas;
 use crate::merging::Merged;
-use crate::straight::fold_straight;
 
 /// Brings an event into the form intake stores.
 ///
@@ -57,7 +57,7 @@ pub async fn intake(core: &Core<'_>, hints: &[&Hint]) -> Result<(Vec<Intake>, Me
     let mut done = Merged::default();
     let mut plan = |views: &[View]| {
         done = Merged::default(); // what an attempt before this one folded was not stored
-        fold_straight(core, views, &mut done)
+        fold_fast_deltas(core, views, &mut done)
     };
     let stored = core.records.take_in(hints, core.clock.now(), &core.settings.windows, &mut plan).await?;
     Ok((stored, done))

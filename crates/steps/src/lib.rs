@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod core;
+mod fast_delta;
 mod gather;
 mod identity;
 mod intake;
@@ -11,7 +12,6 @@ mod recover;
 mod resolve;
 mod ring;
 mod settle;
-mod straight;
 mod write;
 mod writer;
 

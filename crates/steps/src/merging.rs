@@ -9,9 +9,10 @@ use model::{EventId, RecordRef, Side, Timestamp};
 use store::records::{LogRow, Patch, Pending, Pick, View};
 
 use crate::core::{Core, StepError, after};
+use crate::fast_delta::fast_delta;
 use crate::gather::{Gathered, gather};
 use crate::identity::adopt;
-use crate::observe::{Seen, fast_delta, observation};
+use crate::observe::{Seen, observation};
 use crate::ring::ring;
 
 /// What a merge step did.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use merge::key_lines;
 use model::record::{Observation, Record};
 use model::spec::{FieldSpec, TypeSpec};
-use model::{EventId, Fields, LineIds, NativeId, Observed, RecordType, Rid, Side, Timestamp, Value};
+use model::{Fields, LineIds, NativeId, Observed, RecordType, Rid, Side, Timestamp, Value};
 use store::records::Pending;
 
 /// A side's ids of referenced records → rids.
@@ -143,51 +143,4 @@ fn edit_times(seen: &Seen<'_>) -> BTreeMap<String, Timestamp> {
         }
     }
     edited
-}
-
-/// A gap-free run of SuiteX deltas stands for a read (semantics §2.4, `fast_delta`). `None`: only a read will do.
-pub(crate) fn fast_delta(record: &Record, spec: &TypeSpec, hints: &[&Pending]) -> Option<Observation> {
-    let shadow = &record.shadows.suitex;
-    let known = shadow.token.filter(|_| shadow.complete && !shadow.must_read)?;
-    let unresolved = record.unresolved.iter().any(|intent| intent.side == Side::Suitex);
-    if unresolved || shadow.exists != model::record::Existence::Yes || hints.is_empty() {
-        return None;
-    }
-    let mut hints = hints.to_vec();
-    hints.sort_by_key(|hint| hint.remote_version);
-    let (mut token, mut fields, mut edited) = (known, Fields::new(), BTreeMap::new());
-    let mut causes: Vec<EventId> = Vec::new();
-    for hint in &hints {
-        let version = hint.remote_version?;
-        if hint.source != model::Source::Suitex || hint.operation == model::Operation::Delete {
-            return None;
-        }
-        causes.push(hint.event_id);
-        if version <= token {
-            continue; // superseded: the shadow has it already
-        }
-        // Our own write's echo beyond the token is one whose acknowledgement we never had: read.
-        if version != token + 1 || hint.write_id.is_some() || hint.changes.keys().any(|name| spec.needs_read(name)) {
-            return None;
-        }
-        token = version;
-        for (name, value) in &hint.changes {
-            fields.insert(name.clone(), value.clone());
-            edited.insert(name.clone(), hint.occurred_at);
-        }
-    }
-    Some(Observation {
-        side: Side::Suitex,
-        exists: true,
-        fields,
-        complete: false,
-        token: Some(token),
-        stamp: None,
-        landed: Vec::new(),
-        native_id: None,
-        line_ids: LineIds::new(),
-        edited,
-        causes,
-        occurred_at: hints.iter().map(|hint| hint.occurred_at).min(),
-    })
 }

@@ -8,8 +8,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use model::record::{Disposition, Entry, Existence, FieldMeta, Observation, Version, Windows};
-use model::{AccountId, Fields, LineIds, NativeId, Operation, RecordType, Rid, Side, Source, Timestamp, Value};
+use model::record::{Disposition, Entry, Existence, FieldMeta, Version, Windows};
+use model::{AccountId, Fields, NativeId, Operation, RecordType, Rid, Side, Source, Timestamp, Value};
 use store::PgRecords;
 use store::records::{Hint, LogRow, Outgoing, Patch, Pick, Records, View};
 use tokio::runtime::Runtime;
@@ -158,24 +158,10 @@ fn fold(view: &View) -> Patch {
         rewriting_since: None,
     };
     record.head.meta = hint.changes.keys().map(|field| (field.clone(), meta.clone())).collect();
-    let observation = Observation {
-        side: Side::Suitex,
-        exists: true,
-        fields: hint.changes.clone(),
-        complete: false,
-        token: hint.remote_version,
-        stamp: None,
-        landed: Vec::new(),
-        native_id: None,
-        line_ids: LineIds::new(),
-        edited: hint.changes.keys().map(|field| (field.clone(), now())).collect(),
-        causes: vec![hint.event_id],
-        occurred_at: Some(now()),
-    };
     patch.log.push(LogRow {
         event_id,
         record_seq: record.head.record_seq,
-        entry: Entry::Observation(observation),
+        entry: Entry::Observation(hint.observation()),
         at: now(),
     });
     patch.versions.push(Version {

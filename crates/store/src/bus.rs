@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 use sqlx::{PgPool, Row};
 
 use crate::StoreError;
+use crate::instant::interval;
 
 /// The channel on which publishing rings; the payload is the subscription's id.
 pub const CHANNEL: &str = "concord_bus";
@@ -352,9 +352,4 @@ pub async fn backlog(pool: &PgPool, name: &str) -> Result<Option<i64>, StoreErro
 
 fn columns<N: Copy>(pairs: &[(String, N)]) -> (Vec<&str>, Vec<N>) {
     pairs.iter().map(|(lane, number)| (lane.as_str(), *number)).unzip()
-}
-
-fn interval(length: Duration) -> PgInterval {
-    let microseconds = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
-    PgInterval { months: 0, days: 0, microseconds }
 }

@@ -8,11 +8,11 @@
 //! hold for memory and for Postgres alike; what only tables show is tested beside the tables.
 #![allow(clippy::unwrap_used, clippy::cloned_ref_to_slice_refs)] // a case that cannot go on has failed; it compares lists
 
+pub mod folding;
 mod given;
 pub mod identity;
 pub mod intake;
 pub mod storing;
-pub mod straight;
 pub mod together;
 pub mod work;
 
@@ -30,12 +30,12 @@ macro_rules! records_conformance {
             intake: a_locked_record_and_a_side_in_flight_are_not_ready;
             intake: only_deltas_of_suitex_count_their_changes;
             intake: a_payload_no_text_can_hold_still_rings;
-            straight: a_counted_delta_is_folded_as_it_comes;
-            straight: entries_that_are_no_hint_come_back_too;
-            straight: known_events_are_not_folded_again;
-            straight: what_is_not_folded_stays_dirty;
-            straight: only_records_at_rest_are_given;
-            straight: a_delete_is_never_folded_as_it_comes;
+            folding: a_counted_delta_is_folded_as_it_comes;
+            folding: entries_that_are_no_hint_come_back_too;
+            folding: known_events_are_not_folded_again;
+            folding: what_is_not_folded_stays_dirty;
+            folding: only_records_at_rest_are_given;
+            folding: a_delete_is_never_folded_as_it_comes;
             storing: what_a_plan_returns_is_stored_exactly;
             storing: a_record_left_out_of_the_patches_stays;
             storing: states_of_every_shape_come_back;

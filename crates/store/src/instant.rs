@@ -3,10 +3,12 @@
 //! Instants are kept to the microsecond; an instant outside Postgres' range is moved to its nearest end (years before
 //! 4713 BC can only come from a producer's broken clock, and nothing decides by them).
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::types::Oid;
+use sqlx::postgres::types::{Oid, PgInterval};
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef, Postgres};
 use sqlx::{Decode, Encode, Type};
 
@@ -56,4 +58,9 @@ impl<'r> Decode<'r, Postgres> for Instant {
 /// Wraps an optional instant for binding.
 pub(crate) fn maybe(at: Option<Timestamp>) -> Option<Instant> {
     at.map(Instant)
+}
+
+/// A length of time for binding.
+pub(crate) fn interval(length: Duration) -> PgInterval {
+    PgInterval { months: 0, days: 0, microseconds: i64::try_from(length.as_micros()).unwrap_or(i64::MAX) }
 }

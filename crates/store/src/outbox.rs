@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sqlx::postgres::types::PgInterval;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row};
 
 use crate::StoreError;
+use crate::instant::interval;
 use crate::records::Outgoing;
 
 /// The channel on which inserting rings.
@@ -51,7 +51,7 @@ pub async fn insert(conn: &mut PgConnection, rows: &[NewRow]) -> Result<Vec<i64>
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let ids = insert_columns(
+    insert_columns(
         conn,
         rows.iter().map(|r| r.topic.as_str()).collect(),
         rows.iter().map(|r| r.ordering_key.as_deref()).collect(),
@@ -59,12 +59,7 @@ pub async fn insert(conn: &mut PgConnection, rows: &[NewRow]) -> Result<Vec<i64>
         rows.iter().map(|r| Json(&r.attributes)).collect(),
         Duration::ZERO,
     )
-    .await?;
-    sqlx::query("select pg_notify('concord_outbox', '')")
-        .execute(conn)
-        .await
-        .map_err(StoreError::database("ring the relay"))?;
-    Ok(ids)
+    .await
 }
 
 /// Inserts messages of the core, in order; returns their ids. With `patience` a sweep leaves them that long to whoever
@@ -74,7 +69,7 @@ pub(crate) async fn insert_outgoing(
     rows: &[&Outgoing],
     patience: Duration,
 ) -> Result<Vec<i64>, StoreError> {
-    let ids = insert_columns(
+    insert_columns(
         conn,
         rows.iter().map(|r| r.topic).collect(),
         rows.iter().map(|r| Some(r.record_key.as_str())).collect(),
@@ -82,14 +77,7 @@ pub(crate) async fn insert_outgoing(
         rows.iter().map(|r| Json(&*r.attributes)).collect(),
         patience,
     )
-    .await?;
-    if patience.is_zero() {
-        sqlx::query("select pg_notify('concord_outbox', '')")
-            .execute(conn)
-            .await
-            .map_err(StoreError::database("ring the relay"))?;
-    }
-    Ok(ids)
+    .await
 }
 
 async fn insert_columns(
@@ -102,12 +90,17 @@ async fn insert_columns(
 ) -> Result<Vec<i64>, StoreError> {
     let count = topics.len();
     let mut ids: Vec<i64> = sqlx::query_scalar(
-        "insert into sync.outbox (topic, ordering_key, payload, attributes, sweep_at)
-         select topic, key, payload, attributes, now() + $5
-         from unnest($1::text[], $2::text[], $3::bytea[], $4::json[]) with ordinality
-             as r (topic, key, payload, attributes, place)
-         order by place
-         returning id",
+        "with inserted as (
+            insert into sync.outbox (topic, ordering_key, payload, attributes, sweep_at)
+            select topic, key, payload, attributes, now() + $5
+            from unnest($1::text[], $2::text[], $3::bytea[], $4::json[]) with ordinality
+                as r (topic, key, payload, attributes, place)
+            order by place
+            returning id
+         ), rung as materialized (
+            select case when $5 = interval '0' then pg_notify('concord_outbox', '') is null end as silent
+         )
+         select id from inserted, rung where rung.silent is not true",
     )
     .bind(topics)
     .bind(keys)
@@ -124,10 +117,6 @@ async fn insert_columns(
             Err(StoreError::RowCount { what: "insert outbox rows", expected: count as u64, actual: ids.len() as u64 })
         }
     }
-}
-
-fn interval(length: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::try_from(length.as_micros()).unwrap_or(i64::MAX) }
 }
 
 /// Locks up to `limit` unpublished rows, lowest id first, that are a sweep's to take, that no other relay holds and that

@@ -7,6 +7,7 @@
 mod columns;
 mod doorbell;
 mod extras;
+mod folded;
 mod intake;
 mod isolate;
 mod kept;
@@ -18,7 +19,6 @@ mod save;
 mod save_folded;
 mod save_head;
 mod save_log;
-mod straight;
 #[cfg(test)]
 mod tests;
 

@@ -78,8 +78,8 @@ impl Records for MemRecords {
                 *rung.entry(key).or_insert_with(|| rested.contains(key)) &= !hint.must_read();
             }
         }
-        let straight = rung.iter().filter(|(_, straight)| **straight);
-        let views: Vec<View> = straight.map(|(key, _)| view(&book.records[*key], true)).collect();
+        let foldable = rung.iter().filter(|(_, foldable)| **foldable);
+        let views: Vec<View> = foldable.map(|(key, _)| view(&book.records[*key], true)).collect();
         let patches = plan(&views);
         book.store(&views, patches)?;
         Ok(answers)

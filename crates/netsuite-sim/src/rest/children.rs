@@ -50,14 +50,7 @@ pub(super) fn collection(
     let children = account.world.children(shape, parent)?;
     let lines = children.iter().map(|child| line(account, call, &format!("{base}/{}", child.key), shape, child));
     let items = lines.collect::<Result<Vec<_>, _>>()?;
-    Ok(json!({
-        "links": [{ "rel": "self", "href": base }],
-        "count": items.len(),
-        "hasMore": false,
-        "offset": 0,
-        "totalResults": items.len(),
-        "items": items,
-    }))
+    Ok(super::render::collection(base, items))
 }
 
 fn line(account: &Account, call: &Call, base: &str, shape: Shape, child: &Child) -> Result<Json, Problem> {

@@ -52,14 +52,19 @@ pub(super) fn lines(account: &Account, call: &Call, kind: &RecordType, stored: &
     for id in stored.lines.keys() {
         items.push(line(account, call, kind, stored, *id)?.unwrap_or(Json::Null));
     }
-    Ok(json!({
-        "links": [{ "rel": "self", "href": base }],
+    Ok(collection(&base, items))
+}
+
+/// A whole collection on one page.
+pub(super) fn collection(href: &str, items: Vec<Json>) -> Json {
+    json!({
+        "links": [{ "rel": "self", "href": href }],
         "count": items.len(),
         "hasMore": false,
         "offset": 0,
         "totalResults": items.len(),
         "items": items,
-    }))
+    })
 }
 
 /// One line; nothing when the order has no such line.

@@ -155,14 +155,19 @@ pub(super) fn observe(patch: &mut Patch, n: u128, side: Side, values: Fields, se
         occurred_at: Some(at(second)),
     };
     log(patch, n, Entry::Observation(seen), second);
+    append_version(patch, values, id(n), at(second));
+}
+
+/// The version that the patch's record has come to.
+pub(super) fn append_version(patch: &mut Patch, delta: Fields, event_id: Uuid, created_at: Timestamp) {
     patch.versions.push(Version {
         version: patch.record.head.version,
-        delta: values,
+        delta,
         full: None,
         alive: true,
-        event_id: id(n),
+        event_id,
         decisions: std::collections::BTreeMap::new(),
-        created_at: at(second),
+        created_at,
     });
 }
 

@@ -11,12 +11,11 @@ use std::time::Duration;
 use model::record::{Record, Windows};
 use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use super::columns::{HeadRow, head_columns, read_head};
 use super::doorbell;
+use super::folded::{self, Folded, OwnEntry};
 use super::load::{place, signed};
-use super::straight::{self, Folded};
 use crate::StoreError;
 use crate::handoff::Committed;
 use crate::instant::Instant;
@@ -59,7 +58,7 @@ pub(super) struct Bell {
     /// Sides that were rung.
     pub(super) rung: model::PerSide<bool>,
     /// What rang may be folded at once: see [`crate::records::Records::take_in`].
-    pub(super) straight: bool,
+    pub(super) foldable: bool,
 }
 
 /// Stores a batch within the caller's transaction. No event id may be in it twice.
@@ -75,14 +74,13 @@ pub(super) async fn store(
     let mut bells = BTreeMap::new();
     let Some(linked) = link(conn, hints, &mut bells).await? else { return Ok(Attempt::Again) };
     let known = if manner.ask { known_events(conn, hints).await? } else { HashSet::new() };
-    let fresh = |hint: &&&Hint| !known.contains(&(hint.account.as_str().to_owned(), hint.event_id));
     let mut rows = Vec::with_capacity(hints.len());
-    for hint in hints.iter().filter(fresh) {
+    for (_, hint) in hints.iter().enumerate().filter(|(at, _)| !known.contains(at)) {
         let record = linked[&native_key(hint)].clone();
         let bell = bells.get_mut(&record).expect("the record of every hint was locked or made above");
         rows.push(Row::ring(hint, record, bell, now, windows));
     }
-    let folded = straight::fold(conn, &mut bells, &rows, manner.fold, now, plan).await?;
+    let folded = folded::fold(conn, &mut bells, &rows, manner.fold, now, plan).await?;
     if insert_hints(conn, &rows, &folded, now).await? != rows.len() as u64 {
         return Ok(Attempt::Known);
     }
@@ -98,11 +96,11 @@ pub(super) async fn store(
         saved => saved?,
     };
     let mut stored = rows.into_iter();
-    let answer = |hint: &&Hint| match fresh(&hint) {
-        true => Intake::Stored(stored.next().expect("a row was made of every fresh hint").record),
-        false => Intake::Known,
+    let answer = |at: usize| match known.contains(&at) {
+        true => Intake::Known,
+        false => Intake::Stored(stored.next().expect("a row was made of every fresh hint").record),
     };
-    Ok(Attempt::Done(hints.iter().map(answer).collect(), committed))
+    Ok(Attempt::Done((0..hints.len()).map(answer).collect(), committed))
 }
 
 /// Locks the records the hints speak of, and makes those nobody knows. `None`: begin again.
@@ -135,7 +133,7 @@ impl Bell {
         let mut record = Record::new(record);
         record.shadows[key.2].native_id = Some(key.3.clone());
         let rung = model::PerSide::default();
-        Self { head: HeadRow::of(record), locked: false, new: true, rung, straight: false }
+        Self { head: HeadRow::of(record), locked: false, new: true, rung, foldable: false }
     }
 }
 
@@ -165,7 +163,7 @@ async fn lock_linked<'a>(
         linked.insert(keys[at], record.clone());
         // A record known by both its ids comes once for each.
         bells.entry(record).or_insert_with(|| Bell {
-            straight: head.at_rest(),
+            foldable: head.at_rest(),
             head,
             locked,
             new: false,
@@ -210,18 +208,19 @@ async fn insert_links(conn: &mut PgConnection, unknown: &[(NativeKey<'_>, Rid)])
     Ok(inserted == unknown.len() as u64)
 }
 
-/// Those of the events that are in the log.
-async fn known_events(conn: &mut PgConnection, hints: &[&Hint]) -> Result<HashSet<(String, Uuid)>, StoreError> {
-    let known: Vec<(String, Uuid)> = sqlx::query_as(
-        "select e.account_id, e.event_id from unnest($1::text[], $2::uuid[]) as k (account_id, event_id)
+/// The places of those hints whose events are in the log.
+async fn known_events(conn: &mut PgConnection, hints: &[&Hint]) -> Result<HashSet<usize>, StoreError> {
+    let known: Vec<i32> = sqlx::query_scalar(
+        "select k.place from unnest($1::integer[], $2::text[], $3::uuid[]) as k (place, account_id, event_id)
          join sync.event_log e using (account_id, event_id)",
     )
+    .bind((0..hints.len()).map(place).collect::<Vec<_>>())
     .bind(hints.iter().map(|h| h.account.as_str()).collect::<Vec<_>>())
     .bind(hints.iter().map(|h| h.event_id).collect::<Vec<_>>())
     .fetch_all(conn)
     .await
     .map_err(StoreError::database("find known events"))?;
-    Ok(known.into_iter().collect())
+    Ok(known.into_iter().filter_map(|at| usize::try_from(at).ok()).collect())
 }
 
 /// A hint with its record and its number among the side's doorbells.
@@ -241,7 +240,7 @@ impl<'a> Row<'a> {
         let must_read = mended || hint.must_read();
         let seq = bell.head.record.shadows[hint.side].hear(now, windows, hint.urgent, must_read);
         bell.rung[hint.side] = true;
-        bell.straight &= !must_read;
+        bell.foldable &= !must_read;
         Self { hint, record, seq, changes, auth_context }
     }
 }
@@ -253,8 +252,7 @@ async fn insert_hints(
     folded: &Folded,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let entries: Vec<Option<(u64, u64)>> =
-        rows.iter().map(|row| folded.entry(&row.record, row.hint.event_id)).collect();
+    let entries: Vec<Option<OwnEntry>> = rows.iter().map(|row| folded.entry(&row.record, row.hint.event_id)).collect();
     let inserted = sqlx::query(
         "insert into sync.event_log (kind, received_at, account_id, event_id, record_type, record_id, rid, side, source,
              seq, operation, occurred_at, base_version, changes, full_snapshot_ref, remote_version, write_id,
@@ -288,8 +286,8 @@ async fn insert_hints(
     .bind(rows.iter().map(|r| r.hint.write_id).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.auth_context.as_deref().map(JsonText)).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.hint.correlation_id.as_deref().map(json_text::without_nul)).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.map(|(record_seq, _)| signed(record_seq))).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.map(|(_, version)| signed(version))).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.map(|entry| signed(entry.record_seq))).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.map(|entry| signed(entry.version))).collect::<Vec<_>>())
     .execute(conn)
     .await
     .map_err(StoreError::database("insert hints"))?

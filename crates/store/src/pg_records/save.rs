@@ -26,7 +26,7 @@ pub(super) struct Change<'a> {
     /// The entry and the end of the record's one hint stand in the hint's own row.
     pub(super) in_hint: bool,
     /// Folded by intake: the view shows a bell that is not stored.
-    pub(super) straight: bool,
+    pub(super) by_intake: bool,
 }
 
 impl<'a> Change<'a> {
@@ -119,7 +119,13 @@ pub(super) fn changes<'a>(
         }
     }
     let pair = |(view, remembered): (&'a View, &'a Remembered)| {
-        wanted.remove(&view.record.key).map(|patch| Change { view, remembered, patch, in_hint: false, straight: false })
+        wanted.remove(&view.record.key).map(|patch| Change {
+            view,
+            remembered,
+            patch,
+            in_hint: false,
+            by_intake: false,
+        })
     };
     let changes = views.iter().zip(remembered).filter_map(pair).collect();
     match wanted.into_keys().next() {

@@ -52,7 +52,7 @@ pub(super) fn fits(change: &Change<'_>) -> bool {
     let old_netsuite = &before.shadows.netsuite;
     let queue = |s: &Shadow| (s.owed, s.retry_at);
     let bell = |s: &Shadow| (s.hint_seq, s.dirty_since, s.last_hint_at, s.hints, s.token);
-    change.straight
+    change.by_intake
         && nothing_open(before)
         && nothing_open(after)
         && of_head(before) == of_head(after)

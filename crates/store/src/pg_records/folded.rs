@@ -17,14 +17,24 @@ use crate::StoreError;
 use crate::handoff::Committed;
 use crate::records::{Patch, Pending, Plan, View};
 
+/// A hint that is its own entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OwnEntry {
+    event_id: EventId,
+    /// The entry's number.
+    pub(super) record_seq: u64,
+    /// The version it led to.
+    pub(super) version: u64,
+}
+
 /// What was folded, not yet stored.
 #[derive(Debug, Default)]
 pub(super) struct Folded {
     views: Vec<View>,
     remembered: Vec<Remembered>,
     patches: Vec<Patch>,
-    /// Hints that are their own entry → its number and the version it led to.
-    entries: HashMap<(RecordRef, EventId), (u64, u64)>,
+    /// Records whose one hint is its own entry.
+    entries: HashMap<RecordRef, OwnEntry>,
 }
 
 /// Gives the plan what may be folded. Records it folds leave the bells: they are stored as patches.
@@ -38,7 +48,7 @@ pub(super) async fn fold(
 ) -> Result<Folded, StoreError> {
     let heads: Vec<_> = bells
         .values()
-        .filter(|bell| wanted && bell.straight && bell.rung.suitex)
+        .filter(|bell| wanted && bell.foldable && bell.rung.suitex)
         .map(|bell| bell.head.clone())
         .collect();
     if heads.is_empty() {
@@ -59,15 +69,15 @@ pub(super) async fn fold(
     for patch in &patches {
         bells.remove(&patch.record.key);
         let view = places.get(&patch.record.key).map(|at| &views[*at]);
-        if let Some((event_id, entry)) = view.and_then(|view| own_entry(view, patch)) {
-            entries.insert((patch.record.key.clone(), event_id), entry);
+        if let Some(entry) = view.and_then(|view| own_entry(view, patch)) {
+            entries.insert(patch.record.key.clone(), entry);
         }
     }
     Ok(Folded { views, remembered, patches, entries })
 }
 
 /// The one hint of the record, when it is all there is to say of the fold.
-fn own_entry(view: &View, patch: &Patch) -> Option<(EventId, (u64, u64))> {
+fn own_entry(view: &View, patch: &Patch) -> Option<OwnEntry> {
     match (view.pending.as_slice(), patch.log.as_slice(), patch.settled.as_slice()) {
         ([hint], [row], [(settled, Disposition::Applied(version))])
             if row.event_id == hint.event_id
@@ -75,28 +85,24 @@ fn own_entry(view: &View, patch: &Patch) -> Option<(EventId, (u64, u64))> {
                 && row.at == hint.received_at
                 && matches!(&row.entry, Entry::Observation(seen) if hint.says(seen)) =>
         {
-            Some((hint.event_id, (row.record_seq, *version)))
+            Some(OwnEntry { event_id: hint.event_id, record_seq: row.record_seq, version: *version })
         }
         _ => None,
     }
 }
 
 impl Folded {
-    /// The number and the version of a hint that is its own entry.
-    pub(super) fn entry(&self, record: &RecordRef, event_id: EventId) -> Option<(u64, u64)> {
-        if self.entries.is_empty() {
-            return None;
-        }
-        self.entries.get(&(record.clone(), event_id)).copied()
+    /// The entry that a hint of the record is by itself.
+    pub(super) fn entry(&self, record: &RecordRef, event_id: EventId) -> Option<OwnEntry> {
+        self.entries.get(record).copied().filter(|entry| entry.event_id == event_id)
     }
 
     /// Stores the patches.
     pub(super) async fn save(&self, conn: &mut PgConnection, patience: Duration) -> Result<Vec<Committed>, StoreError> {
         let mut changes: Vec<Change<'_>> = save::changes(&self.views, &self.remembered, &self.patches)?;
         for change in &mut changes {
-            change.straight = true;
-            let hint = change.view.pending.first();
-            change.in_hint = hint.is_some_and(|hint| self.entry(change.key(), hint.event_id).is_some());
+            change.by_intake = true;
+            change.in_hint = self.entries.contains_key(change.key());
         }
         save::apply(conn, &changes, patience).await
     }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use model::record::{Disposition, Entry, Existence, Lease, Lock, LockReason, Version};
+use model::record::{Disposition, Entry, Existence, Lease, Lock, LockReason};
 use model::{Fields, Operation, RecordRef, Side, Source};
 
-use super::given::{WINDOWS, answer, at, change, claim, due_merge, fields, hint, id, known, observe, picked, view};
+use super::given::{
+    WINDOWS, answer, append_version, at, change, claim, due_merge, fields, hint, id, known, observe, picked, view,
+};
 use crate::records::{Hint, Intake, LogRow, Patch, Records, View};
 
 /// SuiteX's change number `version` as event `n`.
@@ -44,16 +46,8 @@ fn fold(view: &View, other: Option<u128>) -> Patch {
         let event_id = other.map_or(hint.event_id, id);
         let entry = Entry::Observation(hint.observation());
         patch.log.push(LogRow { event_id, record_seq: record.head.record_seq, entry, at: hint.received_at });
-        patch.versions.push(Version {
-            version: record.head.version,
-            delta: hint.changes.clone(),
-            full: None,
-            alive: true,
-            event_id,
-            decisions: std::collections::BTreeMap::new(),
-            created_at: hint.received_at,
-        });
-        patch.settled.push((hint.event_id, Disposition::Applied(record.head.version)));
+        append_version(&mut patch, hint.changes.clone(), event_id, hint.received_at);
+        patch.settled.push((hint.event_id, Disposition::Applied(patch.record.head.version)));
     }
     answer(&mut patch.record, Side::Suitex);
     patch
