@@ -9,6 +9,7 @@ use model::record::{
 use model::spec::{Policy, TypeSpec};
 use model::{EventId, Fields, Shared, Side, Timestamp, Value, WriteKind};
 
+use crate::attribution::attribute;
 use crate::existence::{Return, fold_absence, fold_return, forget};
 use crate::field::{Context, fold_unit, set, value};
 use crate::lines::fold_lines;
@@ -144,8 +145,8 @@ fn natural_key(spec: &TypeSpec, state: &Fields) -> Option<String> {
     parts.map(|parts| parts.join("\u{1f}"))
 }
 
-fn observation(record: &mut Record, cx: &Context<'_>, obs: &Observation, fx: &mut Effects) {
-    attribute(record, obs, fx);
+pub(crate) fn observation(record: &mut Record, cx: &Context<'_>, obs: &Observation, fx: &mut Effects) {
+    attribute(record, cx, obs, fx);
     if !obs.exists {
         fold_absence(record, cx, fx);
         return;
@@ -213,39 +214,6 @@ fn fold_fields(record: &mut Record, cx: &Context<'_>, obs: &Observation, fx: &mu
     }
 }
 
-/// Own writes first (R4): those the read found landed, in stamp order; and an absent record lands a delete of ours.
-fn attribute(record: &mut Record, obs: &Observation, fx: &mut Effects) {
-    let landed = |intent: &Intent| {
-        intent.side == obs.side
-            && (obs.landed.contains(&intent.write_id) || (!obs.exists && intent.kind == WriteKind::Delete))
-    };
-    let mut ids: Vec<_> = record.unresolved.iter().filter(|i| landed(i)).map(|i| (i.stamp, i.write_id)).collect();
-    ids.sort_unstable();
-    for (_, write_id) in ids {
-        let ack = Ack {
-            write_id,
-            side: obs.side,
-            token: None,
-            native_id: obs.native_id.clone(),
-            line_ids: model::LineIds::new(),
-        };
-        acknowledge(record, &ack, fx);
-    }
-    if !obs.exists && obs.side == Side::Netsuite {
-        fence_updates(record, fx);
-    }
-}
-
-/// NetSuite never gives an id to another record: what was sent to one that is gone can land no more. (A SuiteX row may
-/// be inserted again under its old id, so there unknown writes stay attributable.)
-fn fence_updates(record: &mut Record, fx: &mut Effects) {
-    let (gone, rest): (Vec<_>, Vec<_>) = record.unresolved.drain(..).partition(|intent| {
-        intent.side == Side::Netsuite && intent.kind == WriteKind::Update && intent.status == IntentStatus::Unknown
-    });
-    record.unresolved = rest;
-    fx.resolved.extend(gone.into_iter().map(|intent| Intent { status: IntentStatus::Fenced, ..intent }));
-}
-
 fn claim(record: &mut Record, intent: &Intent) {
     record.head.last_stamp = intent.stamp;
     let shadow = &mut record.shadows[intent.side];
@@ -255,7 +223,7 @@ fn claim(record: &mut Record, intent: &Intent) {
 }
 
 /// A write landed: the shadow takes its values, older writes to the side can land no more.
-fn acknowledge(record: &mut Record, ack: &Ack, fx: &mut Effects) {
+pub(crate) fn acknowledge(record: &mut Record, ack: &Ack, fx: &mut Effects) {
     let Some(at) = record.unresolved.iter().position(|intent| intent.write_id == ack.write_id) else { return };
     let mut intent = record.unresolved.remove(at);
     let shadow = &mut record.shadows[intent.side];

@@ -11,7 +11,7 @@ use model::{
     record_key,
 };
 use netsuite::{Cursor, NetsuiteRemote, Page};
-use steps::{Engine, News, Swept, news};
+use steps::{Engine, News, Swept, news, news_of_deletion};
 use store::watermark::Stream;
 
 use crate::config::Config;
@@ -173,22 +173,15 @@ impl Sweeper {
 
     /// Deletions of records nobody here knows, or that are known to be gone, are no news: the overlap repeats them.
     async fn unknown_deletions_out(&self, spec: &TypeSpec, rows: Vec<Found>) -> anyhow::Result<Vec<Found>> {
-        let ids: Vec<_> = rows
-            .iter()
-            .filter(|row| row.operation == Operation::Delete)
-            .map(|row| (spec.name.clone(), row.native_id.clone()))
-            .collect();
+        let deleted = |row: &&Found| row.operation == Operation::Delete;
+        let ids: Vec<NativeId> = rows.iter().filter(deleted).map(|row| row.native_id.clone()).collect();
         if ids.is_empty() {
             return Ok(rows);
         }
-        let known = self.engine.records.lookup(&self.account, Side::Netsuite, &ids).await?;
-        let wanted: Vec<_> = known.iter().map(|((name, _), rid)| (name.clone(), *rid)).collect();
-        let current = self.engine.records.native_ids(&self.account, Side::Netsuite, &wanted).await?;
-        let here = |row: &Found| {
-            let key = (spec.name.clone(), row.native_id.clone());
-            known.get(&key).and_then(|rid| current.get(&(spec.name.clone(), *rid))) == Some(&row.native_id)
-        };
-        Ok(rows.into_iter().filter(|row| row.operation != Operation::Delete || here(row)).collect())
+        let core = self.engine.core();
+        let answers = news_of_deletion(&core, &self.account, &spec.name, Side::Netsuite, &ids).await?;
+        let mut answers = answers.into_iter();
+        Ok(rows.into_iter().filter(|row| !deleted(&row) || answers.next().unwrap_or(true)).collect())
     }
 
     fn message(&self, spec: &TypeSpec, row: &Found, changes: Fields) -> Message {

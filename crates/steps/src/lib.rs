@@ -18,7 +18,7 @@ mod writer;
 pub use core::{Absent, Core, Engine, Settings, StepError};
 pub use intake::{intake, to_hint};
 pub use merging::{Merged, merge_step};
-pub use poll::{News, Swept, news};
+pub use poll::{News, Swept, news, news_of_deletion};
 pub use recover::{Recovered, recover_step};
 pub use resolve::{Choice, ResolveError, ResolveRequest, lock_record, resolve, ring_records, unlock};
 pub use write::{Written, write_step};

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use merge::key_lines;
-use model::record::{Existence, Record};
+use model::record::{Existence, Record, Shadow};
 use model::spec::{Policy, TypeSpec};
 use model::{AccountId, Fields, NativeId, RecordRef, RecordType, Rid, Side, Value};
 use store::records::{Patch, Pick, View};
@@ -80,6 +80,36 @@ pub async fn news(
         }
     }
     Ok(answers)
+}
+
+/// Does a deletion of each of these ids say anything new? Not of ids nobody knows, nor when the record is known not to be
+/// there under it: the overlap repeats deletions for as long as nothing newer is seen. A bell that rings already is
+/// news, so that [`news`] bumps it.
+///
+/// # Errors
+/// The database.
+pub async fn news_of_deletion(
+    core: &Core<'_>,
+    account: &AccountId,
+    record_type: &RecordType,
+    side: Side,
+    ids: &[NativeId],
+) -> Result<Vec<bool>, StepError> {
+    let ids: Vec<(RecordType, NativeId)> = ids.iter().map(|id| (record_type.clone(), id.clone())).collect();
+    let rids = core.records.lookup(account, side, &ids).await?;
+    let key = |rid: &Rid| RecordRef { account: account.clone(), record_type: record_type.clone(), rid: *rid };
+    let mut keys: Vec<RecordRef> = rids.values().map(key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let views = core.records.views(&keys, false).await?;
+    let shadows: HashMap<Rid, &Shadow> =
+        views.iter().map(|view| (view.record.key.rid, &view.record.shadows[side])).collect();
+    let is_news = |id: &(RecordType, NativeId)| {
+        let shadow = shadows.get(rids.get(id)?)?;
+        let there = shadow.exists == Existence::Yes && shadow.native_id.as_ref() == Some(&id.1);
+        Some(there || shadow.dirty())
+    };
+    Ok(ids.iter().map(|id| is_news(id).unwrap_or(false)).collect())
 }
 
 fn judge(spec: &TypeSpec, side: Side, row: &Swept, record: Option<&Record>, rids: &References) -> News {

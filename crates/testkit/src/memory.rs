@@ -125,7 +125,7 @@ impl Records for MemRecords {
         let book = self.book();
         let found = rids.iter().filter_map(|(record_type, rid)| {
             let key = RecordRef { account: account.clone(), record_type: record_type.clone(), rid: *rid };
-            let native = book.records.get(&key)?.record.shadows[side].native_id.clone()?;
+            let native = book.records.get(&book.heir(key))?.record.shadows[side].native_id.clone()?;
             Some(((record_type.clone(), *rid), native))
         });
         Ok(found.collect())

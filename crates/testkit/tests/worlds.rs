@@ -4,10 +4,13 @@
 use testkit::sim::{SimArgs, run, run_one};
 
 /// Worlds that once broke an invariant, and what they showed; and one of each event too rare to count on.
-const KEPT: [(u64, &str); 4] = [
+const KEPT: [(u64, &str); 7] = [
     (1_940, "a late request that was fenced"),
     (706_680, "the watermark passed a record that became visible behind a long sweep's cursor"),
     (718_244, "the same, with nothing else going on"),
+    (725_055, "a late write landed on a value that a user had put back, and nobody heard of it"),
+    (765_669, "the same, in a sublist's line"),
+    (781_900, "an order referred to a record that turned out to be one we had made, and waited for it forever"),
     (787_753, "a record deleted by a user before its create was acknowledged was taken to be there"),
 ];
 

@@ -76,6 +76,8 @@ pub async fn hints_follow_a_record_that_became_another(records: Arc<dyn Records>
     become_another(&records, &provisional, &heir).await;
     assert_eq!(lookup(&records, Side::Netsuite, "7").await, Some(heir.rid));
     assert_eq!(native_id(&records, Side::Netsuite, &heir).await, Some(native("7")));
+    let before = native_id(&records, Side::Netsuite, &provisional).await;
+    assert_eq!(before, Some(native("7")), "who referred to it before still finds its id");
     let answers = take_in(&records, &[hint(3, "7")], 5).await;
     assert_eq!(answers, [Intake::Stored(heir.clone())]);
     assert!(view(&records, &heir).await.record.shadows.netsuite.dirty());

@@ -79,11 +79,16 @@ impl Book {
     /// The record a side's id belongs to, retired ids included; adopted records followed to what they became.
     pub fn rid_of(&self, account: &AccountId, record_type: &RecordType, side: Side, id: &NativeId) -> Option<Rid> {
         let link = self.links.get(&(account.clone(), record_type.clone(), side, id.clone()))?;
-        let mut key = RecordRef { account: account.clone(), record_type: record_type.clone(), rid: link.rid };
+        let key = RecordRef { account: account.clone(), record_type: record_type.clone(), rid: link.rid };
+        Some(self.heir(key).rid)
+    }
+
+    /// What a record became, itself if nothing.
+    pub(super) fn heir(&self, mut key: RecordRef) -> RecordRef {
         while let Some(into) = self.records.get(&key).and_then(|kept| kept.record.head.merged_into) {
             key.rid = into;
         }
-        Some(key.rid)
+        key
     }
 
     pub(super) fn take_in(&mut self, hint: &Hint, now: Timestamp, windows: &Windows) -> Intake {

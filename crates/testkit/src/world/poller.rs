@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use model::record::Existence;
 use model::spec::TypeSpec;
-use model::{AccountId, Fields, NativeId, Operation, RecordRef, RecordType, Rid, Side, Source};
-use steps::{Core, News, StepError, Swept, news};
+use model::{AccountId, Fields, NativeId, Operation, RecordType, Side, Source};
+use steps::{Core, News, StepError, Swept, news, news_of_deletion};
 
 use super::ledger::Place;
 use super::remote::lock;
@@ -119,7 +118,8 @@ async fn tell_deleted(
     if rows.is_empty() {
         return Ok(0);
     }
-    let is_news = news_of_deletion(core, account, spec, &rows).await?;
+    let ids: Vec<NativeId> = rows.iter().map(|row| row.native_id.clone()).collect();
+    let is_news = news_of_deletion(core, account, &spec.name, Side::Netsuite, &ids).await?;
     let answers = news(core, account, spec, Side::Netsuite, &rows).await?;
     let mut stage = lock(stage);
     for (((place, at), answer), is_news) in gone.iter().zip(answers).zip(is_news) {
@@ -130,28 +130,4 @@ async fn tell_deleted(
         }
     }
     Ok(gone.iter().map(|(_, at)| *at).max().unwrap_or(0))
-}
-
-/// Does a deletion of each of these ids say anything new? Not when we know the record is not there under it, and nothing
-/// is on its way there.
-async fn news_of_deletion(
-    core: &Core<'_>,
-    account: &AccountId,
-    spec: &TypeSpec,
-    rows: &[Swept],
-) -> Result<Vec<bool>, StepError> {
-    let ids: Vec<(RecordType, NativeId)> = rows.iter().map(|row| (spec.name.clone(), row.native_id.clone())).collect();
-    let rids = core.records.lookup(account, Side::Netsuite, &ids).await?;
-    let key = |rid: &Rid| RecordRef { account: account.clone(), record_type: spec.name.clone(), rid: *rid };
-    let mut keys: Vec<RecordRef> = rids.values().map(key).collect();
-    keys.sort_unstable();
-    let views = core.records.views(&keys, false).await?;
-    let is_news = |id: &(RecordType, NativeId)| {
-        let record = &views.iter().find(|view| Some(&view.record.key.rid) == rids.get(id))?.record;
-        let shadow = &record.shadows[Side::Netsuite];
-        let unresolved = record.unresolved.iter().any(|intent| intent.side == Side::Netsuite);
-        let there = shadow.exists == Existence::Yes && shadow.native_id.as_ref() == Some(&id.1);
-        Some(there || unresolved || shadow.dirty())
-    };
-    Ok(ids.iter().map(|id| is_news(id).unwrap_or(false)).collect())
 }
