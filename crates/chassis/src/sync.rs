@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::limits::Limits;
+use model::limits::{DeleteBrake, Limits};
 use model::record::Windows;
 use model::spec::{SpecError, World};
 
@@ -39,6 +39,8 @@ pub fn world(core: &CoreSettings) -> Result<World, SettingError> {
 /// - `COALESCE_IDLE_MS` (500): wait after the last hint.
 /// - `MERGE_LEASE_SECONDS` (30): how long one merge step may hold a record.
 /// - `WRITE_DEADLINE_SECONDS` (30): after this an unanswered write is looked for.
+/// - `DELETE_BRAKE_RECORDS` (20): when more records of a type, and more than one in a hundred, vanish within ten minutes,
+///   their deletion waits for a person.
 /// - `WRITE_TIMEOUT_SECONDS` (20): longest wait for the answer to a write; shorter than the deadline.
 ///
 /// # Errors
@@ -60,6 +62,7 @@ pub fn limits(settings: &Settings, name: &str) -> Result<Limits, SettingError> {
         write_deadline: deadline,
         // A request sent at the last moment still ends, one way or the other, before recovery begins.
         send_margin: timeout,
+        delete_brake: DeleteBrake { records: settings.number("DELETE_BRAKE_RECORDS", 20, 0..=u64::from(u32::MAX))? },
         ..Limits::default()
     })
 }

@@ -16,13 +16,8 @@ pub(crate) fn attribute(record: &mut Record, cx: &Context<'_>, obs: &Observation
     ids.sort_unstable();
     for (_, write_id) in ids {
         fold_guard(record, cx, obs, write_id, fx);
-        let ack = Ack {
-            write_id,
-            side: obs.side,
-            token: None,
-            native_id: obs.native_id.clone(),
-            line_ids: LineIds::new(),
-        };
+        let ack =
+            Ack { write_id, side: obs.side, token: None, native_id: obs.native_id.clone(), line_ids: LineIds::new() };
         acknowledge(record, &ack, fx);
     }
     if !obs.exists && obs.side == Side::Netsuite {
@@ -59,6 +54,7 @@ fn fold_guard(record: &mut Record, cx: &Context<'_>, obs: &Observation, write_id
         landed: Vec::new(),
         native_id: None,
         line_ids: LineIds::new(),
+        twins: Vec::new(),
         ..obs.clone()
     };
     observation(record, cx, &before, fx);

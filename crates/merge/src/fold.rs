@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use model::record::{
-    Ack, Conflict, Entry, Existence, Intent, IntentStatus, Observation, Override, Record, Release, Resolution, Version,
+    Ack, Conflict, ConflictReason, Entry, Existence, Intent, IntentStatus, Observation, Override, Record, Release,
+    Resolution, Version, WHOLE,
 };
 use model::spec::{Policy, TypeSpec};
 use model::{EventId, Fields, Shared, Side, Timestamp, Value, WriteKind};
 
 use crate::attribution::attribute;
 use crate::existence::{Return, fold_absence, fold_return, forget};
-use crate::field::{Context, fold_unit, set, value};
+use crate::field::{Context, fold_unit, push_conflict, set, value};
 use crate::lines::fold_lines;
 use crate::resolution::resolve;
 
@@ -183,6 +184,23 @@ pub(crate) fn observation(record: &mut Record, cx: &Context<'_>, obs: &Observati
         }
     }
     fold_fields(record, cx, obs, fx);
+    if born && !obs.twins.is_empty() {
+        ask_about_twins(record, cx, obs, fx);
+    }
+}
+
+/// Two records for one thing, and no telling which is which: nothing is made on the other side until a person says that
+/// this one is a record of its own (its side's values stand) or one too many (it goes).
+fn ask_about_twins(record: &mut Record, cx: &Context<'_>, obs: &Observation, fx: &mut Effects) {
+    let twins = obs.twins.iter().map(ToString::to_string).collect();
+    let here = Some(Fields::clone(&record.head.state));
+    let (suitex, netsuite) = match cx.side {
+        Side::Suitex => (here, None),
+        Side::Netsuite => (None, here),
+    };
+    let base = [(WHOLE.to_owned(), Value::Set(twins))].into();
+    push_conflict(record, cx, WHOLE, ConflictReason::Duplicate, None, (base, suitex, netsuite));
+    fx.conflict_touched = true;
 }
 
 /// Fields in which the side differs from its own shadow: what was edited there.

@@ -87,5 +87,6 @@ pub(crate) fn fast_delta(record: &Record, spec: &TypeSpec, hints: &[&Pending]) -
         edited,
         causes,
         occurred_at: hints.iter().map(|hint| hint.occurred_at).min(),
+        twins: Vec::new(),
     })
 }

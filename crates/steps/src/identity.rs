@@ -4,12 +4,24 @@
 use std::collections::HashMap;
 
 use model::record::{Disposition, Record};
-use model::{RecordRef, Rid, Side};
+use model::{Fields, RecordRef, Rid, Side, WriteKind};
 use store::records::{Patch, Pick, View};
 
 use crate::core::{Core, StepError};
 use crate::gather::Gathered;
 use crate::merging::Ticket;
+
+/// Whose record an observation of a provisional one is about.
+enum Identity {
+    /// Nobody's but its own.
+    Own,
+    /// This record's.
+    Other(Rid),
+    /// Its own, it seems, but these records answer the same natural key: a person decides.
+    Twin(Vec<Rid>),
+    /// A create of ours is on its way to the side: first its outcome (R5).
+    Open,
+}
 
 /// Moves provisional records that turned out to be others'. Their tickets are dropped: the other record is dirty now
 /// and will be read by a step of its own.
@@ -19,15 +31,21 @@ pub(crate) async fn adopt(
     gathered: &mut Gathered,
 ) -> Result<(), StepError> {
     let mut moves: Vec<(RecordRef, Side, Rid)> = Vec::new();
-    for ticket in tickets.iter().filter(|t| t.view.record.head.version == 0) {
+    let mut wait: Vec<RecordRef> = Vec::new();
+    for ticket in tickets.iter_mut().filter(|t| t.view.record.head.version == 0) {
         let key = &ticket.view.record.key;
         for cap in &ticket.caps {
             let Some(read) = gathered.get(key, cap.side).filter(|read| read.observed.exists) else { continue };
-            if let Some(rid) = identify(core, &ticket.view.record, cap.side, read).await? {
-                moves.push((key.clone(), cap.side, rid));
+            match identify(core, &ticket.view.record, cap.side, read).await? {
+                Identity::Own => {}
+                Identity::Other(rid) => moves.push((key.clone(), cap.side, rid)),
+                Identity::Twin(rids) => ticket.twins = rids,
+                Identity::Open => wait.push(key.clone()),
             }
         }
     }
+    // They stay dirty, and are looked at again when the lease runs out.
+    tickets.retain(|ticket| !wait.contains(&ticket.view.record.key));
     for (key, side, rid) in moves {
         let into = RecordRef { rid, ..key.clone() };
         let mut pair = vec![key.clone(), into.clone()];
@@ -42,13 +60,13 @@ pub(crate) async fn adopt(
     Ok(())
 }
 
-/// The record this one really is, if it is another.
+/// Whose the record is: our mark on it says so, else its natural key.
 async fn identify(
     core: &Core<'_>,
     record: &Record,
     side: Side,
     read: &crate::gather::Read,
-) -> Result<Option<Rid>, StepError> {
+) -> Result<Identity, StepError> {
     let observed = &read.observed;
     let marked = observed.external_rid.or(observed.stamp.map(|(rid, _)| rid)).filter(|rid| *rid != record.key.rid);
     if let Some(rid) = marked {
@@ -59,31 +77,37 @@ async fn identify(
             let theirs = &view.record.shadows[side].native_id;
             theirs.is_none() || *theirs == observed.native_id
         };
-        return Ok(views.first().filter(|view| fits(view)).map(|_| rid));
+        return Ok(views.first().filter(|view| fits(view)).map_or(Identity::Own, |_| Identity::Other(rid)));
     }
+    by_natural_key(core, record, side, &observed.fields).await
+}
+
+/// Exactly one record that is not on this side is this one; while one is being made there nobody can say; of several,
+/// and of those that are there already, a person must choose (semantics §2.8).
+async fn by_natural_key(core: &Core<'_>, record: &Record, side: Side, fields: &Fields) -> Result<Identity, StepError> {
     let Some(spec) = core.spec(&record.key.record_type).filter(|spec| !spec.match_on.is_empty()) else {
-        return Ok(None);
+        return Ok(Identity::Own);
     };
-    let parts: Option<Vec<&str>> = spec.match_on.iter().map(|name| observed.fields.get(name)?.as_text()).collect();
-    let Some(natural_key) = parts.map(|parts| parts.join("\u{1f}")) else { return Ok(None) };
+    let parts: Option<Vec<&str>> = spec.match_on.iter().map(|name| fields.get(name)?.as_text()).collect();
+    let Some(natural_key) = parts.map(|parts| parts.join("\u{1f}")) else { return Ok(Identity::Own) };
     let candidates = core.records.candidates(&record.key.account, &record.key.record_type, &natural_key).await?;
     let keys: Vec<RecordRef> = candidates
         .into_iter()
         .filter(|rid| *rid != record.key.rid)
         .map(|rid| RecordRef { rid, ..record.key.clone() })
         .collect();
-    let views = core.records.views(&keys, false).await?;
-    let free: Vec<Rid> = views
-        .iter()
-        .filter(|view| view.record.head.alive && view.record.head.merged_into.is_none())
-        .filter(|view| view.record.shadows[side].native_id.is_none())
-        .filter(|view| !view.record.unresolved.iter().any(|intent| intent.side == side))
-        .map(|view| view.record.key.rid)
-        .collect();
-    // Exactly one candidate is adopted; of several a person must choose, and until then they stay apart.
+    let mut views = core.records.views(&keys, false).await?;
+    views.retain(|view| view.record.head.alive && view.record.head.merged_into.is_none());
+    let making = |view: &View| view.record.inflight(side).is_some_and(|intent| intent.kind == WriteKind::Create);
+    let here = |view: &View| view.record.shadows[side].native_id.is_some();
+    if views.iter().any(|view| !here(view) && making(view)) {
+        return Ok(Identity::Open);
+    }
+    let free: Vec<Rid> = views.iter().filter(|view| !here(view)).map(|view| view.record.key.rid).collect();
     Ok(match free.as_slice() {
-        [only] => Some(*only),
-        _ => None,
+        [only] => Identity::Other(*only),
+        [] if views.is_empty() => Identity::Own,
+        _ => Identity::Twin(views.iter().map(|view| view.record.key.rid).collect()),
     })
 }
 

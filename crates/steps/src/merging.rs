@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use merge::{Effects, fold};
 use model::record::{Disposition, Entry, Observation, Record};
 use model::spec::TypeSpec;
-use model::{EventId, RecordRef, Side, Timestamp};
+use model::{EventId, RecordRef, Rid, Side, Timestamp};
 use store::records::{LogRow, Patch, Pending, Pick, View};
 
 use crate::core::{Core, StepError, after};
@@ -44,6 +44,8 @@ pub(crate) struct Ticket {
     pub(crate) view: View,
     pub(crate) token: i64,
     pub(crate) caps: Vec<Cap>,
+    /// Records that answer the natural key of this one, which nobody has met before.
+    pub(crate) twins: Vec<Rid>,
 }
 
 /// A dirty side as tx A saw it.
@@ -146,7 +148,7 @@ fn lease(
     record.head.lease =
         Some(model::record::Lease { owner: core.settings.owner.clone(), until: after(now, core.settings.lease) });
     core.settle(&mut record, spec, now);
-    tickets.push(Ticket { view: view.clone(), token: record.head.lease_token, caps });
+    tickets.push(Ticket { view: view.clone(), token: record.head.lease_token, caps, twins: Vec::new() });
     Patch::of(record)
 }
 
@@ -181,7 +183,10 @@ fn finish(core: &Core<'_>, view: &View, ticket: &Ticket, gathered: &Gathered, do
             references: gathered.references(&view.record.key.account, cap.side),
             hints: &hints,
         };
-        let observation = observation(&work.record, spec, &seen);
+        let mut observation = observation(&work.record, spec, &seen);
+        if observation.exists && work.record.head.version == 0 {
+            observation.twins.clone_from(&ticket.twins);
+        }
         work.observe(observation, *cap, now, done);
     }
     // A side that did not answer is left alone for a while: the lease stands until then.

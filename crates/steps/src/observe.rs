@@ -113,6 +113,7 @@ pub(crate) fn observation(record: &Record, spec: &TypeSpec, seen: &Seen<'_>) -> 
         edited: edit_times(seen),
         causes: seen.hints.iter().map(|hint| hint.event_id).collect(),
         occurred_at: seen.hints.iter().map(|hint| hint.occurred_at).min(),
+        twins: Vec::new(),
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use model::limits::WriteLoop;
 use model::record::{Ack, Entry, IntentStatus, Lock, LockReason};
 use model::spec::{LockScope, TypeSpec};
 use model::{AccountId, ErrorClass, MergedEvent, Side, Timestamp, WriteOutcome, record_key};
 use store::records::{AuditRow, Outgoing, Patch, View};
 
+use crate::claim::{Claim, release};
 use crate::core::{Core, after};
 use crate::merging::Work;
 use crate::observe::{References, Seen, observation};
 use crate::ring::ERROR;
-use crate::write::{Claim, Written, release};
+use crate::write::Written;
 
 /// T2 of one record. `None`: recovery took the write over meanwhile.
 pub(crate) fn settle_one(
@@ -51,7 +53,7 @@ pub(crate) fn settle_one(
             work.patch.outbox.push(error_message(
                 core,
                 view,
-                claim,
+                Some(claim),
                 side,
                 ErrorClass::Operational,
                 code,
@@ -62,7 +64,16 @@ pub(crate) fn settle_one(
         WriteOutcome::Invalid { code, message } => {
             end(&mut work, claim, side, IntentStatus::Rejected, now, false);
             lock(core, spec, claim, side, code, &mut work, now);
-            work.patch.outbox.push(error_message(core, view, claim, side, ErrorClass::Validation, code, message, now));
+            work.patch.outbox.push(error_message(
+                core,
+                view,
+                Some(claim),
+                side,
+                ErrorClass::Validation,
+                code,
+                message,
+                now,
+            ));
         }
         // An earlier attempt landed: recovery reads it now rather than after the deadline.
         WriteOutcome::Duplicate => {
@@ -170,12 +181,32 @@ fn lock(core: &Core<'_>, spec: &TypeSpec, claim: &Claim, side: Side, code: &str,
     });
 }
 
+/// The record is locked, and the error queue says why: two systems that answer each other would go on for ever.
+pub(crate) fn stop_loop(core: &Core<'_>, spec: &TypeSpec, view: &View, side: Side, now: Timestamp) -> Patch {
+    let mut work = Work::new(core, spec, view);
+    let reason = format!(
+        "{} writes or more to the record within {} minutes, and nobody's edit among what was heard of it; it is locked",
+        WriteLoop::WRITES,
+        WriteLoop::WINDOW.as_secs() / 60,
+    );
+    work.record.locks.push(Lock {
+        lock_id: core.ids.uuid(),
+        field: None,
+        reason: LockReason::Error,
+        conflict_id: None,
+        locked_at: now,
+        note: format!("our writes to {side} go on by themselves"),
+    });
+    work.patch.outbox.push(error_message(core, view, None, side, ErrorClass::Operational, "write_loop", &reason, now));
+    work.finish(now)
+}
+
 /// The message that dlq-handler turns into a row a person sees; its payload is the write as a doorbell.
 #[allow(clippy::too_many_arguments)] // the attributes of one message
 fn error_message(
     core: &Core<'_>,
     view: &View,
-    claim: &Claim,
+    claim: Option<&Claim>,
     side: Side,
     class: ErrorClass,
     code: &str,
@@ -201,7 +232,9 @@ fn error_message(
     attributes.insert("reason_code".to_owned(), code.to_owned());
     attributes.insert("attempts".to_owned(), (view.record.shadows[side].attempts + 1).to_string());
     attributes.insert("first_failed_at".to_owned(), now.to_string());
-    attributes.insert("write_id".to_owned(), claim.request.write_id.to_string());
+    if let Some(claim) = claim {
+        attributes.insert("write_id".to_owned(), claim.request.write_id.to_string());
+    }
     Outgoing {
         topic: ERROR,
         record_key: record_key(&key.account, &key.record_type, &key.rid.to_string()),

@@ -50,6 +50,7 @@ macro_rules! records_conformance {
             work: only_a_clean_free_side_is_due_for_writing;
             work: a_write_is_overdue_after_its_deadline;
             work: the_next_due_instant_is_the_earliest;
+            work: too_many_deaths_put_the_brake_on;
             identity: a_moved_link_retires_the_old_id;
             identity: hints_follow_a_record_that_became_another;
             identity: an_id_of_another_record_is_not_taken;

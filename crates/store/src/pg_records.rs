@@ -4,6 +4,7 @@
 //! sees what was committed before it began, so what is read after the lock is what the last holder left), then stores
 //! the patches in a few statements for the whole batch.
 
+mod brake;
 mod columns;
 mod doorbell;
 mod extras;
@@ -26,6 +27,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::limits::DeleteBrake;
 use model::record::Windows;
 use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
 use sqlx::{PgPool, Postgres, Transaction};
@@ -212,6 +214,20 @@ impl Records for PgRecords {
         natural_key: &str,
     ) -> Result<Vec<Rid>, StoreError> {
         queries::candidates(&self.pool, account, record_type, natural_key).await
+    }
+
+    async fn may_delete(
+        &self,
+        account: &AccountId,
+        record_type: &RecordType,
+        brake: &DeleteBrake,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        brake::may_delete(&self.pool, account, record_type, brake, now).await
+    }
+
+    async fn writes_by_themselves(&self, record: &RecordRef, since: Timestamp) -> Result<Option<u64>, StoreError> {
+        brake::writes_by_themselves(&self.pool, record, since).await
     }
 
     async fn next_due(&self, accounts: &[AccountId], side: Option<Side>) -> Result<Option<Timestamp>, StoreError> {

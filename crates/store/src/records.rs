@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
+use model::limits::DeleteBrake;
 use model::record::{Conflict, Disposition, Entry, Existence, Intent, Observation, Override, Record, Version, Windows};
 use model::{
     AccountId, EventId, Fields, LineIds, NativeId, Operation, RecordRef, RecordType, Rid, Shared, Side, Source,
@@ -132,6 +133,7 @@ impl Pending {
             edited: self.changes.keys().map(|name| (name.clone(), self.occurred_at)).collect(),
             causes: vec![self.event_id],
             occurred_at: Some(self.occurred_at),
+            twins: Vec::new(),
         }
     }
 }
@@ -139,10 +141,22 @@ impl Pending {
 impl Pending {
     /// The observation is [`Pending::observation`].
     pub fn says(&self, seen: &Observation) -> bool {
-        let Observation { side, exists, fields, complete, token, stamp, landed, native_id, line_ids, edited, .. } =
-            seen;
+        let Observation {
+            side,
+            exists,
+            fields,
+            complete,
+            token,
+            stamp,
+            landed,
+            native_id,
+            line_ids,
+            edited,
+            twins,
+            ..
+        } = seen;
         let told = (*side, *exists, *complete, *token, *stamp) == (self.side, true, false, self.remote_version, None);
-        let nothing_else = landed.is_empty() && native_id.is_none() && line_ids.is_empty();
+        let nothing_else = landed.is_empty() && native_id.is_none() && line_ids.is_empty() && twins.is_empty();
         let times = edited.len() == self.changes.len()
             && edited.iter().all(|(name, at)| *at == self.occurred_at && self.changes.contains_key(name));
         told && nothing_else
@@ -368,6 +382,21 @@ pub trait Records: Send + Sync {
         record_type: &RecordType,
         natural_key: &str,
     ) -> Result<Vec<Rid>, StoreError>;
+
+    /// May deletions of this type be carried out at present? Where too many records vanished of late the answer is no,
+    /// and a row in the error queue says so, until a person closes it (semantics §2.6).
+    async fn may_delete(
+        &self,
+        account: &AccountId,
+        record_type: &RecordType,
+        brake: &DeleteBrake,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// How many of our writes to the record were claimed since then; `None` where somebody else's edit was heard of
+    /// meanwhile: an event of SuiteX that is not a write's, or a user event that no RESTlet caused. What a poll finds proves
+    /// nobody's edit.
+    async fn writes_by_themselves(&self, record: &RecordRef, since: Timestamp) -> Result<Option<u64>, StoreError>;
 
     /// The earliest instant at which [`Pick::DueMerge`] (`side` = `None`), or [`Pick::DueWrite`] and
     /// [`Pick::Overdue`] of the side, may find work for any of the accounts.

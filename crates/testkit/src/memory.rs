@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use model::limits::DeleteBrake;
 use model::record::Windows;
 use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
 use store::StoreError;
@@ -148,6 +149,20 @@ impl Records for MemRecords {
                 && head.natural_key.as_deref() == Some(natural_key)
         };
         Ok(book.records.values().filter(fits).take(MOST).map(|kept| kept.record.key.rid).collect())
+    }
+
+    async fn may_delete(
+        &self,
+        account: &AccountId,
+        record_type: &RecordType,
+        brake: &DeleteBrake,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        Ok(self.book().may_delete(account, record_type, brake, now))
+    }
+
+    async fn writes_by_themselves(&self, record: &RecordRef, since: Timestamp) -> Result<Option<u64>, StoreError> {
+        Ok(self.book().writes_by_themselves(record, since))
     }
 
     async fn next_due(&self, accounts: &[AccountId], side: Option<Side>) -> Result<Option<Timestamp>, StoreError> {

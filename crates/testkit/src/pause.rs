@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
+use model::limits::DeleteBrake;
 use model::record::Windows;
 use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
 use store::StoreError;
@@ -90,6 +91,22 @@ impl<R: Records> Records for Paced<R> {
     ) -> Result<Vec<Rid>, StoreError> {
         pause().await;
         self.0.candidates(account, record_type, natural_key).await
+    }
+
+    async fn may_delete(
+        &self,
+        account: &AccountId,
+        record_type: &RecordType,
+        brake: &DeleteBrake,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        pause().await;
+        self.0.may_delete(account, record_type, brake, now).await
+    }
+
+    async fn writes_by_themselves(&self, record: &RecordRef, since: Timestamp) -> Result<Option<u64>, StoreError> {
+        pause().await;
+        self.0.writes_by_themselves(record, since).await
     }
 
     async fn next_due(&self, accounts: &[AccountId], side: Option<Side>) -> Result<Option<Timestamp>, StoreError> {

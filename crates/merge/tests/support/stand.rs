@@ -65,6 +65,7 @@ pub(crate) fn observation(side: Side, fields: Option<Fields>, edited: i64) -> Ob
         edited: BTreeMap::from([(String::new(), at(edited))]),
         causes: Vec::new(),
         occurred_at: None,
+        twins: Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::record::{Intent, IntentStatus};
-use crate::{EventId, Fields, LineIds, NativeId, Side, Timestamp, WriteId};
+use crate::{EventId, Fields, LineIds, NativeId, Rid, Side, Timestamp, WriteId};
 
 /// A log entry: `fold(entries by record_seq)` is the head and both shadows, byte for byte (I10). Whatever was read
 /// is *in* the entry; the fold asks no clock, no remote, no chance.
@@ -66,6 +66,10 @@ pub struct Observation {
     pub causes: Vec<EventId>,
     /// When the earliest of those happened.
     pub occurred_at: Option<Timestamp>,
+    /// Other records that answer the same natural key, where it is not certain that this one is one of them: a person
+    /// decides (semantics §2.8).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub twins: Vec<Rid>,
 }
 
 impl Observation {

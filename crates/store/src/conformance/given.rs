@@ -153,6 +153,7 @@ pub(super) fn observe(patch: &mut Patch, n: u128, side: Side, values: Fields, se
         edited: [(String::new(), at(second))].into(),
         causes: Vec::new(),
         occurred_at: Some(at(second)),
+        twins: Vec::new(),
     };
     log(patch, n, Entry::Observation(seen), second);
     append_version(patch, values, id(n), at(second));

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use model::limits::DeleteBrake;
 use model::record::{Lease, Lock, LockReason};
-use model::{AccountId, RecordRef, Rid, Side};
+use model::{AccountId, RecordRef, RecordType, Rid, Side};
 
-use super::given::{WINDOWS, account, answer, at, change, claim, due_merge, hint, id, known, native, picked, view};
+use super::given::{
+    WINDOWS, account, answer, append_version, at, change, claim, due_merge, fields, hint, id, known, native, observe,
+    picked, record_type, view,
+};
 use crate::records::{Hint, Pick, Records};
 
 fn of_account(name: &str, n: u128, native_id: &str) -> Hint {
@@ -150,4 +154,41 @@ pub async fn the_next_due_instant_is_the_earliest(records: Arc<dyn Records>) {
     let told = Hint { side: Side::Suitex, native_id: native("s1"), new_rid: other_side.rid, ..of_account("A", 9, "1") };
     known(&records, told, 30).await;
     assert_eq!(next(&records, &["A"], None).await, Some(at(31)));
+}
+
+/// More than the limit within the window; once on it stays on, and other types and accounts do not feel it.
+pub async fn too_many_deaths_put_the_brake_on(records: Arc<dyn Records>) {
+    let brake = DeleteBrake { records: 2 };
+    let mut all = Vec::new();
+    for n in 1..=4_u128 {
+        let record = known(&records, of_account("A", n, &n.to_string()), 0).await;
+        change(&records, &record, |_, patch| {
+            observe(patch, 100 + n, Side::Netsuite, fields(&[("email", "a@b.example")]), 1);
+        })
+        .await;
+        all.push(record);
+    }
+    let die = async |n: usize, second: i64| {
+        change(&records, &all[n], |_, patch| {
+            patch.record.head.alive = false;
+            patch.record.head.version += 1;
+            append_version(patch, fields(&[]), id(200 + n as u128), at(second));
+            patch.versions.last_mut().expect("it was just appended").alive = false;
+        })
+        .await;
+    };
+    let may = async |name: &str, kind: &RecordType, second: i64| {
+        records.may_delete(&account(name), kind, &brake, at(second)).await.expect("the brake is asked")
+    };
+    let (kind, other) = (record_type(), RecordType::parse("item").expect("a record type"));
+    for (n, second) in [(0, 10), (1, 20)] {
+        die(n, second).await;
+    }
+    assert!(may("A", &kind, 21).await, "two are allowed");
+    die(2, 700).await;
+    assert!(may("A", &kind, 700).await, "the first two died more than ten minutes ago");
+    assert!(may("B", &kind, 25).await && may("A", &other, 25).await);
+    assert!(!may("A", &kind, 25).await, "three within ten minutes, as of then");
+    assert!(!may("A", &kind, 100_000).await, "time alone lets nothing go on");
+    assert!(may("B", &kind, 25).await && may("A", &other, 25).await);
 }

@@ -1,9 +1,12 @@
 //! What the store holds, and how a transaction changes it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use model::record::{Conflict, Disposition, Intent, IntentStatus, Override, Record, Resolution, Version, Windows};
-use model::{AccountId, EventId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
+use model::limits::DeleteBrake;
+use model::record::{
+    Conflict, Disposition, Entry, Intent, IntentStatus, Override, Record, Resolution, Version, Windows,
+};
+use model::{AccountId, EventId, NativeId, RecordRef, RecordType, Rid, Side, Source, Timestamp};
 use store::StoreError;
 use store::records::{AuditRow, Hint, Intake, LogRow, Outgoing, Patch, Pending, Pick, View};
 
@@ -28,6 +31,8 @@ pub struct Kept {
     pub resolved: Vec<Intent>,
     /// Remote writes.
     pub audit: Vec<AuditRow>,
+    /// When somebody's edit was heard of: not a poll's finding, nor the echo of a write of ours.
+    pub(crate) heard_of: Vec<Timestamp>,
 }
 
 /// A side's id: whose it is, and whether it is the record's present one there.
@@ -55,6 +60,9 @@ pub struct Book {
     pub breaches: Vec<String>,
     links: HashMap<(AccountId, RecordType, Side, NativeId), Link>,
     pub(crate) heard: HashMap<(AccountId, EventId), Heard>,
+    /// Types whose deletions wait for a person; and since when deaths are counted anew after a person let them go on.
+    pub(crate) brakes: BTreeSet<(AccountId, RecordType)>,
+    counted_from: BTreeMap<(AccountId, RecordType), Timestamp>,
 }
 
 /// When the merge step may take a record, leases apart.
@@ -91,6 +99,44 @@ impl Book {
         key
     }
 
+    /// As the row of the error queue does it in the database.
+    pub(super) fn may_delete(
+        &mut self,
+        account: &AccountId,
+        record_type: &RecordType,
+        brake: &DeleteBrake,
+        now: Timestamp,
+    ) -> bool {
+        let kind = (account.clone(), record_type.clone());
+        if self.brakes.contains(&kind) {
+            return false;
+        }
+        let since = self.counted_from.get(&kind).copied().into_iter().chain([brake.since(now)]).max();
+        let of_type = |kept: &&Kept| kept.record.key.account == *account && kept.record.key.record_type == *record_type;
+        let died = |kept: &&Kept| kept.versions.iter().any(|v| !v.alive && Some(v.created_at) > since);
+        let gone = self.records.values().filter(of_type).filter(died).count() as u64;
+        let living = self.records.values().filter(of_type).filter(|kept| kept.record.head.alive).count() as u64;
+        if brake.trips(gone, living) {
+            self.brakes.insert(kind);
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn writes_by_themselves(&self, record: &RecordRef, since: Timestamp) -> Option<u64> {
+        let kept = self.records.get(record)?;
+        let heard = kept.heard_of.iter().any(|at| *at > since);
+        let claims = kept.log.iter().filter(|row| matches!(row.entry, Entry::Claim(_)) && row.at > since);
+        (!heard).then(|| claims.count() as u64)
+    }
+
+    /// A person lets the deletions of a type go on.
+    pub fn release_brake(&mut self, account: &AccountId, record_type: &RecordType, now: Timestamp) {
+        let kind = (account.clone(), record_type.clone());
+        self.brakes.remove(&kind);
+        self.counted_from.insert(kind, now);
+    }
+
     pub(super) fn take_in(&mut self, hint: &Hint, now: Timestamp, windows: &Windows) -> Intake {
         let id = (hint.account.clone(), hint.event_id);
         if self.heard.contains_key(&id) {
@@ -114,6 +160,12 @@ impl Book {
         let seq = shadow.hear(now, windows, hint.urgent, hint.must_read());
         shadow.ready_at = if locked || shadow.inflight.is_some() { None } else { shadow.due_at(windows) };
         kept.pending.push(Pending::of(hint, seq, now));
+        let context = hint.auth_context.as_ref().and_then(|context| context["executionContext"].as_str());
+        if hint.write_id.is_none()
+            && (hint.source == Source::Suitex || hint.source == Source::NetsuiteUe && context != Some("RESTLET"))
+        {
+            kept.heard_of.push(now);
+        }
         Intake::Stored(key)
     }
 
@@ -249,6 +301,7 @@ impl Kept {
             closed: Vec::new(),
             resolved: Vec::new(),
             audit: Vec::new(),
+            heard_of: Vec::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use model::record::{ConflictReason, WHOLE};
 use model::spec::DeletePolicy;
-use model::{Value, WriteKind};
+use model::{Clock, Value, WriteKind};
 use steps::Choice;
 use testkit::scene::{scene, text};
 use testkit::world::vary::Vary;
@@ -157,5 +157,31 @@ fn s21_a_copied_stamp_is_not_followed() {
         let updates: Vec<_> = scene.writes(NS).into_iter().filter(|(kind, _)| *kind == WriteKind::Update).collect();
         assert_eq!(updates.len(), 1);
         assert_eq!(scene.value(&copy, "n"), Value::Null);
+    });
+}
+
+#[test]
+fn a_mass_deletion_waits_for_a_person() {
+    scene(Vary { delete: DeletePolicy::DeleteWins, ..Vary::calm() }, |scene| {
+        let rows: Vec<_> = (0..22).map(|n| scene.create(SX, &[("b", text(&format!("thing {n}")))])).collect();
+        scene.settle();
+        let twins: Vec<_> = rows.iter().map(|sx| scene.twin(sx)).collect();
+        for ns in &twins {
+            scene.delete(ns);
+        }
+        scene.sweep();
+        while twins.iter().any(|ns| scene.record(ns).head.alive) {
+            scene.merge();
+        }
+        scene.answer(SX);
+        assert_eq!(scene.rows(SX).len(), 22, "none is carried out, not even the first");
+        let kind = rows[0].record_type.clone();
+        scene.seconds(3_600);
+        scene.answer(SX);
+        assert_eq!(scene.rows(SX).len(), 22, "and time alone changes nothing");
+        let now = scene.run.clock.now();
+        scene.run.records.book().release_brake(&rows[0].account, &kind, now);
+        scene.end();
+        assert_eq!(scene.rows(SX), []);
     });
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use model::record::LockReason;
 use model::{Value, WriteKind};
 use testkit::scene::{scene, text};
+use testkit::world::remote::lock;
 use testkit::world::stage::Fate;
 use testkit::world::vary::Vary;
 
-use crate::{NS, SX, agreed, both};
+use crate::{NS, SX, agreed, both, no_user_events};
 
 fn set(members: &[&str]) -> Value {
     let members: BTreeSet<String> = members.iter().map(|m| (*m).to_owned()).collect();
@@ -135,5 +137,32 @@ fn c11_a_late_request_before_a_newer_one_stops_the_newer_one() {
         assert_eq!(both(scene, (&sx, &ns), "b"), [text("B"), text("B")]);
         assert_eq!(scene.writes(SX), []);
         assert_eq!(scene.writes(NS).iter().filter(|(kind, _)| *kind == WriteKind::Update).count(), 2);
+    });
+}
+
+#[test]
+fn writes_that_go_on_by_themselves_end_at_a_person() {
+    scene(no_user_events(), |scene| {
+        let (sx, ns) = agreed(scene, &[("b", text("A"))]);
+        scene.seconds(700);
+        // Something keeps changing the record, and nothing but the poll ever hears of it: as two systems look that
+        // answer each other.
+        let mut rounds = 0;
+        while scene.record(&sx).locks.is_empty() {
+            rounds += 1;
+            assert!(rounds < 100, "it would go on for ever");
+            scene.edit(&ns, &[("b", text(&format!("value {rounds}")))]);
+            scene.sweep();
+            scene.merge();
+            scene.answer(SX);
+        }
+        assert_eq!(rounds, 63, "the write that made it, and these");
+        let held = scene.record(&sx).locks.remove(0);
+        assert_eq!((held.field, held.reason), (None, LockReason::Error));
+        assert_eq!(scene.writes(SX).len(), 62);
+        scene.run.relay_ours();
+        let codes: Vec<_> =
+            lock(scene.run.stage).bus.errors.iter().filter_map(|e| e.get("reason_code").cloned()).collect();
+        assert_eq!(codes, ["write_loop"], "somebody is told");
     });
 }

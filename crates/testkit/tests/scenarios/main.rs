@@ -8,6 +8,7 @@ mod existence;
 mod late;
 mod merging;
 mod sweeps;
+mod twins;
 
 use model::{Side, Value};
 use testkit::scene::Scene;

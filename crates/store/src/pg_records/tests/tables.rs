@@ -61,6 +61,7 @@ fn observation(values: &Fields) -> Entry {
         edited: std::collections::BTreeMap::new(),
         causes: vec![id(1)],
         occurred_at: Some(at(0)),
+        twins: Vec::new(),
     })
 }
 
