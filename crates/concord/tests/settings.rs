@@ -233,6 +233,7 @@ const OWN: &[(&[&str], &str, &[&str])] = &[
     (&["netsuite-writer", "suitex-writer"], "WRITE_BATCH", &["0"]),
     (&["netsuite-writer", "suitex-writer"], "WRITE_LOOPS", &["65"]),
     (&["netsuite-writer", "suitex-writer"], "WRITE_DEADLINE_SECONDS", &["1"]),
+    (&["netsuite-writer", "suitex-writer"], "DELETE_BRAKE_RECORDS", &["-1", "some"]),
     // Not shorter than the deadline.
     (&["netsuite-writer", "suitex-writer"], "WRITE_TIMEOUT_SECONDS", &["0", "30"]),
     (&["reconciler"], "RECONCILE_INTERVAL_SECONDS", &["0"]),

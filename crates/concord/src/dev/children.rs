@@ -48,6 +48,8 @@ impl Maker<'_> {
             // The simulator answers at once or never: no need to wait as long as for NetSuite.
             ("WRITE_TIMEOUT_SECONDS".to_owned(), "10".to_owned()),
             ("WRITE_DEADLINE_SECONDS".to_owned(), "15".to_owned()),
+            // Of a few hundred demo records some dozens may go in an afternoon's play.
+            ("DELETE_BRAKE_RECORDS".to_owned(), "100".to_owned()),
         ];
         if let Some(host) = plan.emulator_host() {
             env.push(("PUBSUB_EMULATOR_HOST".to_owned(), host));

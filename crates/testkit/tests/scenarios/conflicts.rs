@@ -97,3 +97,26 @@ fn s15_a_record_lock_keeps_what_comes_and_lets_nothing_go() {
         }
     });
 }
+
+#[test]
+fn low_risk_fields_are_decided_while_a_high_risk_one_waits() {
+    scene(Vary::calm(), |scene| {
+        let (sx, ns) = agreed(scene, &[("m", text("M")), ("a", text("A"))]);
+        scene.edit(&sx, &[("m", text("mine"))]);
+        scene.edit(&ns, &[("m", text("theirs"))]);
+        scene.settle();
+        let conflict = scene.conflict(&sx);
+        // Both sides edit another field at once: its policy decides, and is carried out, although the record has a conflict.
+        scene.edit(&sx, &[("a", text("ours"))]);
+        scene.edit(&ns, &[("a", text("other"))]);
+        scene.settle();
+        assert_eq!(both(scene, (&sx, &ns), "a"), [text("ours"), text("ours")]);
+        assert!(scene.overrides(&sx).iter().any(|lost| lost.losing_value == text("other")));
+        assert_eq!(both(scene, (&sx, &ns), "m"), [text("mine"), text("theirs")], "the other waits");
+        assert_eq!(scene.conflict(&sx).conflict_id, conflict.conflict_id);
+        let conflict = scene.conflict(&sx);
+        scene.decide(&sx, &conflict, Choice::Accept(NS)).unwrap();
+        scene.end();
+        assert_eq!(both(scene, (&sx, &ns), "m"), [text("theirs"), text("theirs")]);
+    });
+}
