@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use model::record::LockReason;
+use model::record::{Entry, LockReason};
 use model::{Value, WriteKind};
-use testkit::scene::{scene, text};
+use testkit::scene::{Scene, scene, text};
 use testkit::world::remote::lock;
 use testkit::world::stage::Fate;
 use testkit::world::vary::Vary;
@@ -137,6 +137,29 @@ fn c11_a_late_request_before_a_newer_one_stops_the_newer_one() {
         assert_eq!(both(scene, (&sx, &ns), "b"), [text("B"), text("B")]);
         assert_eq!(scene.writes(SX), []);
         assert_eq!(scene.writes(NS).iter().filter(|(kind, _)| *kind == WriteKind::Update).count(), 2);
+    });
+}
+
+#[test]
+fn c3_after_a_stale_answer_nothing_is_claimed_before_the_side_was_read() {
+    scene(no_user_events(), |scene| {
+        let (sx, ns) = agreed(scene, &[("a", text("A")), ("b", text("B"))]);
+        scene.edit(&sx, &[("a", text("ours"))]);
+        scene.merge();
+        scene.edit(&ns, &[("a", text("theirs"))]); // nobody here knows
+        scene.answer(NS);
+        let claims = |scene: &Scene<'_, '_>| {
+            scene.kept(&sx).log.iter().filter(|row| matches!(row.entry, Entry::Claim(_))).count()
+        };
+        let before = claims(scene);
+        scene.ring(&sx);
+        for _ in 0..5 {
+            scene.answer(NS);
+        }
+        assert_eq!(claims(scene), before, "no stamp is burnt on a side that is not as we thought");
+        scene.end();
+        assert_eq!(claims(scene), before + 1, "read, then written once");
+        assert_eq!(both(scene, (&sx, &ns), "a"), [text("ours"), text("ours")]);
     });
 }
 

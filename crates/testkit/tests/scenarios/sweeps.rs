@@ -1,9 +1,10 @@
 //! S7, S8: what only the poller can find.
 
-use testkit::scene::{scene, text};
+use testkit::scene::{Scene, scene, text};
+use testkit::world::remote::lock;
 use testkit::world::vary::Vary;
 
-use crate::{NS, no_user_events};
+use crate::{NS, agreed, both, no_user_events};
 
 #[test]
 fn s7_more_equal_seconds_than_a_page_and_an_edit_behind_the_cursor() {
@@ -42,5 +43,28 @@ fn s8_a_change_that_shows_late_is_found_by_the_overlap() {
         scene.end();
         assert_eq!(scene.value(&scene.twin(&x), "b"), text("x2"));
         assert_eq!(scene.value(&scene.twin(&y), "b"), text("y2"));
+    });
+}
+
+#[test]
+fn c6_sweeps_before_the_read_bump_one_bell_and_publish_nothing() {
+    scene(no_user_events(), |scene| {
+        let (sx, ns) = agreed(scene, &[("b", text("A"))]);
+        scene.edit(&ns, &[("b", text("B"))]);
+        scene.sweep();
+        scene.take_in();
+        let published = |scene: &Scene<'_, '_>| lock(scene.run.stage).bus.raw.ever.len();
+        let (hints, rung) = (published(scene), scene.record(&sx).shadows[NS].hint_seq);
+        for _ in 0..5 {
+            scene.sweep();
+        }
+        assert_eq!(published(scene), hints, "the row is known to be news");
+        assert_eq!(
+            scene.record(&sx).shadows[NS].hint_seq,
+            rung + 5,
+            "but a read that began before must not clear the bell"
+        );
+        scene.end();
+        assert_eq!(both(scene, (&sx, &ns), "b"), [text("B"), text("B")]);
     });
 }
