@@ -12,6 +12,7 @@ use chassis::problem::Problem;
 use http::StatusCode;
 use merge::normal::normalise_changes;
 use model::record::LockReason;
+use model::spec::TypeSpec;
 use model::{AccountId, Fields, RecordRef, RecordType, Side, TypedValue};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -130,6 +131,7 @@ fn choose(console: &Console, record: &RecordRef, row: &Value, request: &Resolve)
             if let Some(unknown) = request.changes.keys().find(|name| spec.field(name).is_none()) {
                 return Err(bad(format!("changes.{unknown} is not a field of {}", record.record_type)));
             }
+            decides(spec, row["field"].as_str().unwrap_or_default(), &request.changes)?;
             let mut typed = BTreeMap::new();
             for (name, value) in &request.changes {
                 typed.insert(name.clone(), plain(name, value)?);
@@ -137,6 +139,20 @@ fn choose(console: &Console, record: &RecordRef, row: &Value, request: &Resolve)
             let values: Fields = normalise_changes(spec, &typed).map_err(|failure| bad(failure.reason))?;
             Ok(Choice::Values(values))
         }
+    }
+}
+
+/// An edit names the conflict's field, or every field of its atomic group, and no other: a field left out would be emptied,
+/// and one beside it would be overwritten unseen. A conflict about the whole record may name any.
+fn decides(spec: &TypeSpec, field: &str, changes: &BTreeMap<String, Value>) -> Result<(), Problem> {
+    let Some(leader) = spec.field(field) else { return Ok(()) };
+    let members: Vec<&str> = spec.group_of(leader).iter().map(|member| member.name.as_str()).collect();
+    if let Some(missing) = members.iter().find(|name| !changes.contains_key(**name)) {
+        return Err(bad(format!("changes.{missing} is missing: {} are decided together", members.join(", "))));
+    }
+    match changes.keys().find(|name| !members.contains(&name.as_str())) {
+        Some(other) => Err(bad(format!("changes.{other} is no part of this conflict, which is about {field}"))),
+        None => Ok(()),
     }
 }
 
@@ -294,4 +310,25 @@ pub(crate) async fn account(
         return Err(problem(StatusCode::NOT_FOUND, "not_found"));
     }
     Ok(Json(json!({ "account_id": id.as_str(), "suspended": change.suspended })).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_names_all_of_an_atomic_group_and_nothing_else() {
+        let world = model::spec::World::sample();
+        let spec = world.get(&RecordType::parse("customer").unwrap()).unwrap();
+        let changes = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), json!("1"))).collect();
+        for whole in [vec!["terms", "currency"], vec!["currency", "terms"]] {
+            assert!(decides(spec, "terms", &changes(&whole)).is_ok());
+        }
+        for (field, wrong) in
+            [("terms", vec!["terms"]), ("terms", vec!["terms", "currency", "email"]), ("email", vec![])]
+        {
+            assert!(decides(spec, field, &changes(&wrong)).is_err(), "{wrong:?}");
+        }
+        assert!(decides(spec, "*", &changes(&["email", "terms"])).is_ok(), "the whole record");
+    }
 }

@@ -44,6 +44,10 @@ async fn a_conflict_is_shown_with_everything_its_decision_needs_and_decided_once
     }
     let unknown = json!({ "rev": rev, "action": "edit", "changes": { "nothing": 1 } });
     world.post("operator", &resolve, unknown).await.refuses(400, "bad_request");
+    for changes in [json!({ "email": "a@b.example" }), json!({ "comments": "R", "email": "a@b.example" })] {
+        let beside = json!({ "rev": rev, "action": "edit", "changes": changes });
+        world.post("operator", &resolve, beside).await.refuses(400, "bad_request");
+    }
     assert_eq!(world.items("/api/v1/locks").await.len(), 1, "nothing was decided yet");
 
     let done = world.post("operator", &resolve, decide(rev, "accept_suitex")).await;
