@@ -13,6 +13,7 @@ pub mod health;
 pub mod policy;
 pub mod problem;
 pub mod relay;
+pub mod rules;
 pub mod service;
 pub mod settings;
 pub mod sync;

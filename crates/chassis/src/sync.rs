@@ -17,9 +17,8 @@ const MAX_HINTS: u32 = 50;
 /// The file cannot be read, or its types contradict themselves.
 pub fn world(core: &CoreSettings) -> Result<World, SettingError> {
     let Some(path) = &core.types else { return Ok(World::sample()) };
-    let accepted = "the path of a TOML file with record types";
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| SettingError::wrong("CONCORD_TYPES", format!("{} ({error})", path.display()), accepted))?;
+    let text = types(core)?;
+    let accepted = TYPES_FILE;
     World::parse(&text).map_err(|error| {
         // The parser draws the place over several lines; a setting's error is one sentence.
         let why = match &error {
@@ -31,6 +30,18 @@ pub fn world(core: &CoreSettings) -> Result<World, SettingError> {
         };
         SettingError::wrong("CONCORD_TYPES", format!("{} ({})", path.display(), why.replace('\n', " ")), accepted)
     })
+}
+
+const TYPES_FILE: &str = "the path of a TOML file with record types";
+
+/// The record types as they are written.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn types(core: &CoreSettings) -> Result<String, SettingError> {
+    let Some(path) = &core.types else { return Ok(World::SAMPLE.to_owned()) };
+    std::fs::read_to_string(path)
+        .map_err(|error| SettingError::wrong("CONCORD_TYPES", format!("{} ({error})", path.display()), TYPES_FILE))
 }
 
 /// The limits of the core for a process of this name.

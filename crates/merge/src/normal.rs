@@ -16,6 +16,10 @@ const MEMBER_SEPARATOR: char = '\u{5}';
 /// Longest line key and longest member of a set, in bytes.
 const MAX_NAME_BYTES: usize = 255;
 
+/// Version of these rules. Raised when a value would come out in another form than before: entries of the log name the
+/// version they were made under, and shadows must be normalised anew or every record looks edited (semantics §2.1).
+pub const VERSION: u32 = 1;
+
 /// Brings a typed value into the field's canonical form.
 ///
 /// # Errors

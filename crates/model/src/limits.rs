@@ -28,6 +28,8 @@ pub struct Limits {
     pub fast_delta: bool,
     /// When deletions wait for a person.
     pub delete_brake: DeleteBrake,
+    /// Number of the rules that entries are folded under; `None` where nobody numbers them.
+    pub rules: Option<i32>,
 }
 
 /// Deletions wait for a person when more than this many records of a type, and more than one in a hundred, vanished within
@@ -73,6 +75,7 @@ impl Default for Limits {
             backoff: [5, 15, 30, 60, 300].map(Duration::from_secs).to_vec(),
             fast_delta: true,
             delete_brake: DeleteBrake::default(),
+            rules: None,
         }
     }
 }

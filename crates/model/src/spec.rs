@@ -364,8 +364,11 @@ impl World {
     /// # Panics
     /// Never: a test reads the file that is compiled in.
     pub fn sample() -> Self {
-        Self::parse(include_str!("sample.toml")).expect("the sample world that is compiled in is valid")
+        Self::parse(Self::SAMPLE).expect("the sample world that is compiled in is valid")
     }
+
+    /// The sample world as it is written.
+    pub const SAMPLE: &'static str = include_str!("sample.toml");
 
     /// Reads record types from TOML and checks that they do not contradict themselves.
     ///

@@ -18,13 +18,14 @@ pub use config::Config;
 /// # Errors
 /// Settings of an account that cannot be used.
 pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
+    let Some(limits) = chassis::rules::numbered(&parts, config.limits.clone()).await? else { return Ok(()) };
     let engine = Engine {
         records: Arc::new(PgRecords::new(parts.pool.clone())),
         remotes: PerSide { suitex: Arc::new(Absent(Side::Suitex)), netsuite: Arc::new(Absent(Side::Netsuite)) },
         world: Arc::new(chassis::sync::world(&parts.core)?),
         clock: parts.clock.clone(),
         ids: parts.ids.clone(),
-        settings: config.limits.clone(),
+        settings: limits,
     };
     let mut rounds = Vec::new();
     for account in parts.accounts.iter() {

@@ -237,7 +237,13 @@ impl<'a> Work<'a> {
     ) -> Result<(Effects, EventId), merge::FoldError> {
         let effects = fold(&mut self.record, self.spec, &entry, event_id, now)?;
         if effects.changed {
-            self.patch.log.push(LogRow { event_id, record_seq: self.record.head.record_seq, entry, at: now });
+            self.patch.log.push(LogRow {
+                event_id,
+                record_seq: self.record.head.record_seq,
+                entry,
+                at: now,
+                rules: self.core.settings.rules,
+            });
         }
         self.patch.versions.extend(effects.version.clone());
         self.patch.overrides.extend(effects.overrides.iter().cloned());

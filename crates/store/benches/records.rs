@@ -163,6 +163,7 @@ fn fold(view: &View) -> Patch {
         record_seq: record.head.record_seq,
         entry: Entry::Observation(hint.observation()),
         at: now(),
+        rules: None,
     });
     patch.versions.push(Version {
         version: record.head.version,

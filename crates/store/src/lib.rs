@@ -16,6 +16,7 @@ pub mod listing;
 pub mod outbox;
 mod pg_records;
 pub mod records;
+pub mod rules;
 pub mod slots;
 pub mod waiting;
 pub mod watermark;

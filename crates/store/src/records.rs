@@ -237,6 +237,8 @@ pub struct LogRow {
     pub entry: Entry,
     /// When it was appended, by our clock; part of the fold's input.
     pub at: Timestamp,
+    /// The rules it was folded under ([`crate::rules`]); `None` where they have no number.
+    pub rules: Option<i32>,
 }
 
 /// A message leaving through the outbox.

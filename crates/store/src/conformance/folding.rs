@@ -45,7 +45,13 @@ fn fold(view: &View, other: Option<u128>) -> Patch {
         record.shadows.suitex.token = hint.remote_version;
         let event_id = other.map_or(hint.event_id, id);
         let entry = Entry::Observation(hint.observation());
-        patch.log.push(LogRow { event_id, record_seq: record.head.record_seq, entry, at: hint.received_at });
+        patch.log.push(LogRow {
+            event_id,
+            record_seq: record.head.record_seq,
+            entry,
+            at: hint.received_at,
+            rules: Some(2),
+        });
         append_version(&mut patch, hint.changes.clone(), event_id, hint.received_at);
         patch.settled.push((hint.event_id, Disposition::Applied(patch.record.head.version)));
     }

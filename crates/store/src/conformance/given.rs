@@ -175,7 +175,13 @@ pub(super) fn append_version(patch: &mut Patch, delta: Fields, event_id: Uuid, c
 /// Appends an entry to the patch's log.
 pub(super) fn log(patch: &mut Patch, n: u128, entry: Entry, second: i64) {
     patch.record.head.record_seq += 1;
-    patch.log.push(LogRow { event_id: id(n), record_seq: patch.record.head.record_seq, entry, at: at(second) });
+    patch.log.push(LogRow {
+        event_id: id(n),
+        record_seq: patch.record.head.record_seq,
+        entry,
+        at: at(second),
+        rules: Some(3),
+    });
 }
 
 /// A claimed write to a side as log entry `n`, in flight until `deadline`.

@@ -25,6 +25,8 @@ pub(super) struct OwnEntry {
     pub(super) record_seq: u64,
     /// The version it led to.
     pub(super) version: u64,
+    /// The rules it was folded under.
+    pub(super) rules: Option<i32>,
 }
 
 /// What was folded, not yet stored.
@@ -85,7 +87,7 @@ fn own_entry(view: &View, patch: &Patch) -> Option<OwnEntry> {
                 && row.at == hint.received_at
                 && matches!(&row.entry, Entry::Observation(seen) if hint.says(seen)) =>
         {
-            Some(OwnEntry { event_id: hint.event_id, record_seq: row.record_seq, version: *version })
+            Some(OwnEntry { event_id: hint.event_id, record_seq: row.record_seq, version: *version, rules: row.rules })
         }
         _ => None,
     }

@@ -256,16 +256,16 @@ async fn insert_hints(
     let inserted = sqlx::query(
         "insert into sync.event_log (kind, received_at, account_id, event_id, record_type, record_id, rid, side, source,
              seq, operation, occurred_at, base_version, changes, full_snapshot_ref, remote_version, write_id,
-             auth_context, correlation_id, record_seq, applied_version)
+             auth_context, correlation_id, record_seq, applied_version, rules)
          select 'hint', $1, account_id, event_id, record_type, record_id, rid, side, source, seq, operation, occurred_at,
                 base_version, changes, full_snapshot_ref, remote_version, write_id, auth_context,
-                correlation_id, record_seq, applied_version
+                correlation_id, record_seq, applied_version, rules
          from unnest($2::text[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[], $9::bigint[],
                      $10::text[], $11::timestamptz[], $12::bigint[], $13::json[], $14::text[], $15::bigint[],
-                     $16::uuid[], $17::json[], $18::text[], $19::bigint[], $20::bigint[])
+                     $16::uuid[], $17::json[], $18::text[], $19::bigint[], $20::bigint[], $21::integer[])
             as e (account_id, event_id, record_type, record_id, rid, side, source, seq, operation, occurred_at,
                   base_version, changes, full_snapshot_ref, remote_version, write_id, auth_context, correlation_id,
-                  record_seq, applied_version)
+                  record_seq, applied_version, rules)
          on conflict (account_id, event_id) do nothing",
     )
     .bind(Instant(now))
@@ -288,6 +288,7 @@ async fn insert_hints(
     .bind(rows.iter().map(|r| r.hint.correlation_id.as_deref().map(json_text::without_nul)).collect::<Vec<_>>())
     .bind(entries.iter().map(|e| e.map(|entry| signed(entry.record_seq))).collect::<Vec<_>>())
     .bind(entries.iter().map(|e| e.map(|entry| signed(entry.version))).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.and_then(|entry| entry.rules)).collect::<Vec<_>>())
     .execute(conn)
     .await
     .map_err(StoreError::database("insert hints"))?

@@ -117,7 +117,7 @@ pub(super) async fn candidates(
 /// The entries of a record in the order they were folded.
 pub(super) async fn log(pool: &PgPool, record: &RecordRef) -> Result<Vec<LogRow>, StoreError> {
     let rows = sqlx::query(
-        "select event_id, record_seq, received_at, entry, record_id, side, coalesce(seq, 0), operation, source, changes,
+        "select event_id, record_seq, received_at, rules, entry, record_id, side, coalesce(seq, 0), operation, source, changes,
                 remote_version, write_id, occurred_at
          from sync.event_log
          where account_id = $1 and rid = $2 and record_seq is not null and record_type = $3
@@ -135,12 +135,13 @@ pub(super) async fn log(pool: &PgPool, record: &RecordRef) -> Result<Vec<LogRow>
             let (event_id, record_seq) = (cells.next()?, cells.count()?);
             let missing = || corrupt("received_at", &record.to_string(), "an entry has a time");
             let at = cells.instant()?.ok_or_else(missing)?;
+            let rules = cells.next()?;
             let entry = match cells.maybe_json()? {
                 Some(entry) => entry,
                 // The hint is its own entry.
                 None => Entry::Observation(read_hint(&mut cells, event_id, at)?.observation()),
             };
-            Ok(LogRow { event_id, record_seq, entry, at })
+            Ok(LogRow { event_id, record_seq, entry, at, rules })
         })
         .collect()
 }

@@ -96,14 +96,14 @@ pub(super) async fn append_entries(conn: &mut PgConnection, changes: &[Change<'_
     }
     sqlx::query(
         "insert into sync.event_log (account_id, event_id, record_type, record_id, rid, side, source, kind, record_seq,
-             operation, occurred_at, received_at, remote_version, write_id, entry)
+             operation, occurred_at, received_at, remote_version, write_id, entry, rules)
          select account_id, event_id, record_type, record_id, rid, side, source, kind, record_seq, operation, occurred_at,
-                received_at, remote_version, write_id, entry
+                received_at, remote_version, write_id, entry, rules
          from unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[],
                      $9::bigint[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::uuid[],
-                     $15::json[])
+                     $15::json[], $16::integer[])
             as e (account_id, event_id, record_type, record_id, rid, side, source, kind, record_seq, operation,
-                  occurred_at, received_at, remote_version, write_id, entry)",
+                  occurred_at, received_at, remote_version, write_id, entry, rules)",
     )
     .bind(rows.iter().map(|r| r.key.account.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.row.event_id).collect::<Vec<_>>())
@@ -120,6 +120,7 @@ pub(super) async fn append_entries(conn: &mut PgConnection, changes: &[Change<'_
     .bind(rows.iter().map(|r| r.remote_version).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.write_id).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| JsonText(&r.entry)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| r.row.rules).collect::<Vec<_>>())
     .execute(conn)
     .await
     .map(drop)

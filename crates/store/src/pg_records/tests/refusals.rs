@@ -84,7 +84,7 @@ async fn a_violated_constraint_sets_one_record_aside() {
         let release = Release { write_id: id(9), side: Side::Suitex, outcome: model::record::IntentStatus::Rejected };
         for n in [50, 51] {
             let entry = Entry::Release(release.clone());
-            patch.log.push(LogRow { event_id: id(n), record_seq: 1, entry, at: at(1) });
+            patch.log.push(LogRow { event_id: id(n), record_seq: 1, entry, at: at(1), rules: None });
         }
     })
     .await;
@@ -197,7 +197,13 @@ async fn at_rest(records: &PgRecords) -> RecordRef {
         let head = &mut patch.record.head;
         (head.version, head.record_seq, head.alive) = (1, 1, true);
         patch.versions.push(version(1, id(500), model::Fields::new()));
-        patch.log.push(LogRow { event_id: id(500), record_seq: 1, entry: Entry::Release(release()), at: at(0) });
+        patch.log.push(LogRow {
+            event_id: id(500),
+            record_seq: 1,
+            entry: Entry::Release(release()),
+            at: at(0),
+            rules: None,
+        });
         let shadow = &mut patch.record.shadows.suitex;
         *shadow = model::record::Shadow { hint_seq: 1, native_id: shadow.native_id.clone(), ..Default::default() };
         shadow.exists = model::record::Existence::Yes;
@@ -229,7 +235,7 @@ fn fold(view: &View) -> Patch {
     patch.versions.push(version(record.head.version, hint.event_id, hint.changes.clone()));
     let entry = Entry::Observation(hint.observation());
     let record_seq = record.head.record_seq;
-    patch.log.push(LogRow { event_id: hint.event_id, record_seq, entry, at: hint.received_at });
+    patch.log.push(LogRow { event_id: hint.event_id, record_seq, entry, at: hint.received_at, rules: None });
     patch.settled.push((hint.event_id, Disposition::Applied(record.head.version)));
     patch
 }

@@ -85,7 +85,7 @@ async fn one_record(records: &PgRecords) -> model::RecordRef {
         patch.record.shadows.suitex.state = values.clone().into();
         *patch.record.shadows.netsuite.state =
             [("email".to_owned(), Value::text("old@b.example")), ("memo".to_owned(), Value::text("m"))].into();
-        patch.log.push(LogRow { event_id: id(40), record_seq: 1, entry: observation(&values), at: at(1) });
+        patch.log.push(LogRow { event_id: id(40), record_seq: 1, entry: observation(&values), at: at(1), rules: None });
         patch.versions.push(Version {
             version: 1,
             delta: values.clone(),
