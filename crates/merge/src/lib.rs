@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod agreement;
 mod attribution;
 mod existence;
 mod field;
@@ -11,6 +12,7 @@ mod policy;
 mod resolution;
 mod schedule;
 
+pub use agreement::{agreed_part, differs};
 pub use fold::{Effects, FoldError, fold};
 pub use lines::key_lines;
 pub use owed::{Owed, owed};

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod clock;
+mod digest;
 pub mod envelope;
 mod error;
 mod event;
@@ -15,6 +16,7 @@ mod value;
 pub mod wire;
 
 pub use clock::{Clock, Ids, ManualClock, RandomIds, SeededIds, SystemClock, Timestamp};
+pub use digest::{SUM_HASH, SumHash};
 pub use error::{ErrorClass, Failure};
 pub use event::{ChangeEvent, MergedEvent, Operation, Source, TypedValue};
 pub use ids::{

@@ -28,6 +28,8 @@ pub(crate) struct Gathered {
     references: HashMap<(AccountId, Side), References>,
     none: References,
     pub(crate) unreadable: usize,
+    /// The last read that gave nothing.
+    pub(crate) trouble: Option<RemoteError>,
 }
 
 impl Gathered {
@@ -40,11 +42,20 @@ impl Gathered {
     }
 }
 
+/// What is done about a reference to a record nobody has met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strangers {
+    /// It becomes a provisional record and dirty, so that it is read.
+    Meet,
+    /// Nothing: the field stays unknown. For a look that must leave no trace.
+    LeaveOut,
+}
+
 /// What one call to a side is about.
 type Call = (AccountId, RecordType, Side);
 
 /// Reads every side the tickets ask for: one call per account, type and side.
-pub(crate) async fn gather(core: &Core<'_>, tickets: &[Ticket]) -> Result<Gathered, StepError> {
+pub(crate) async fn gather(core: &Core<'_>, tickets: &[Ticket], strangers: Strangers) -> Result<Gathered, StepError> {
     let mut groups: BTreeMap<Call, Vec<(&Ticket, ReadRequest)>> = BTreeMap::new();
     for ticket in tickets {
         for cap in &ticket.caps {
@@ -69,11 +80,14 @@ pub(crate) async fn gather(core: &Core<'_>, tickets: &[Ticket]) -> Result<Gather
                 }
                 Err(error) => {
                     gathered.unreadable += 1;
-                    report(&ticket.view.record.key, &error);
+                    if strangers == Strangers::Meet {
+                        report(&ticket.view.record.key, &error);
+                    }
+                    gathered.trouble = Some(error);
                 }
             }
         }
-        let found = resolve(core, &wants[0].0.view.record.key, side, wanted).await?;
+        let found = resolve(core, &wants[0].0.view.record.key, side, wanted, strangers).await?;
         gathered.references.entry((account.clone(), side)).or_default().extend(found);
     }
     Ok(gathered)
@@ -105,12 +119,13 @@ fn report(key: &RecordRef, error: &RemoteError) {
     tracing::warn!(record = %key, class = class.as_str(), %error, "{key} could not be read: {error}; it stays dirty");
 }
 
-/// The records that references name; records nobody has met yet become provisional and dirty, so that they are read.
+/// The records that references name.
 async fn resolve(
     core: &Core<'_>,
     near: &RecordRef,
     side: Side,
     mut wanted: Vec<(RecordType, NativeId)>,
+    strangers: Strangers,
 ) -> Result<References, StepError> {
     wanted.retain(|(to, _)| core.spec(to).is_some());
     wanted.sort_unstable();
@@ -120,7 +135,7 @@ async fn resolve(
     }
     let mut found = core.records.lookup(&near.account, side, &wanted).await?;
     let missing: Vec<_> = wanted.iter().filter(|want| !found.contains_key(*want)).collect();
-    if !missing.is_empty() {
+    if !missing.is_empty() && strangers == Strangers::Meet {
         let now = core.clock.now();
         let hints: Vec<Hint> = missing.into_iter().map(|want| parent_hint(core, near, side, want, now)).collect();
         core.records.intake(&hints, now, &core.settings.windows).await?;

@@ -10,7 +10,7 @@ use store::records::{LogRow, Patch, Pending, Pick, View};
 
 use crate::core::{Core, StepError, after};
 use crate::fast_delta::fast_delta;
-use crate::gather::{Gathered, gather};
+use crate::gather::{Gathered, Strangers, gather};
 use crate::identity::adopt;
 use crate::observe::{Seen, observation};
 use crate::ring::ring;
@@ -68,7 +68,7 @@ pub async fn merge_step(core: &Core<'_>, pick: &Pick) -> Result<Merged, StepErro
     if tickets.is_empty() {
         return Ok(done);
     }
-    let mut gathered = gather(core, &tickets).await?;
+    let mut gathered = gather(core, &tickets, Strangers::Meet).await?;
     done.unreadable = gathered.unreadable;
     adopt(core, &mut tickets, &mut gathered).await?;
     let by_key: HashMap<RecordRef, &Ticket> = tickets.iter().map(|t| (t.view.record.key.clone(), t)).collect();
