@@ -16,8 +16,10 @@ pub mod listing;
 pub mod outbox;
 mod pg_records;
 pub mod records;
+pub mod resyncs;
 pub mod rules;
 pub mod slots;
+pub mod sweeps;
 pub mod waiting;
 pub mod watermark;
 
