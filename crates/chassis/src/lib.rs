@@ -16,6 +16,7 @@ pub mod relay;
 pub mod rules;
 pub mod service;
 pub mod settings;
+pub mod snapshots;
 pub mod sync;
 pub mod telemetry;
 pub mod trace;

@@ -1,8 +1,10 @@
 //! What outbox-relay can be told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::settings::{SettingError, Settings};
+use chassis::snapshots::Snapshots;
 
 /// Settings of outbox-relay, beside those every service has.
 #[derive(Debug, Clone)]
@@ -15,6 +17,8 @@ pub struct Config {
     pub keep: Duration,
     /// `TENANT_POOL_SIZE`, default 3: most connections to one tenant's database; one of them listens.
     pub tenant_pool: u32,
+    /// `SNAPSHOT_URL`: where events go that are too large for the bus.
+    pub snapshots: Option<Arc<Snapshots>>,
 }
 
 /// Seconds of an hour.
@@ -32,6 +36,7 @@ impl Config {
             poll: settings.seconds("RELAY_POLL_SECONDS", Duration::from_secs(2), 0.05..=60.0)?,
             keep: Duration::from_secs(hours * HOUR),
             tenant_pool: settings.number("TENANT_POOL_SIZE", 3, 2..=100)?,
+            snapshots: Snapshots::from_settings(settings)?,
         })
     }
 }

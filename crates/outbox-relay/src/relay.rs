@@ -65,7 +65,10 @@ impl Duty for Relay {
             capture::prune(&self.tenant, self.config.keep, self.config.batch).await?;
             return Ok(Turn::default());
         }
-        let leaving: Vec<Leaving> = rows.iter().map(|row| self.convert(row)).collect();
+        let mut leaving = Vec::with_capacity(rows.len());
+        for row in &rows {
+            leaving.push(self.convert(row).await);
+        }
         let published = self.publish(&rows, leaving).await?;
         // Rows the broker did not take wait for the next look; so does nothing else.
         let full = published && rows.len() == usize::try_from(self.config.batch).unwrap_or(usize::MAX);
@@ -74,11 +77,14 @@ impl Duty for Relay {
 }
 
 impl Relay {
-    fn convert(&self, row: &OutboxRow) -> Leaving {
+    async fn convert(&self, row: &OutboxRow) -> Leaving {
         let known = model::RecordType::parse(&row.record_type).ok().and_then(|name| self.world.get(&name).cloned());
         let Some(spec) = known else { return Leaving::Unmapped };
         match capture::to_change_event(&self.account, &spec, row) {
-            Ok(event) => {
+            Ok(mut event) => {
+                if let Some(snapshots) = &self.config.snapshots {
+                    snapshots.lighten_if_possible(&mut event).await;
+                }
                 let key = record_key(&event.account, &event.record_type, event.record_id.as_str());
                 Leaving::Event(Box::new(Message {
                     data: model::wire::encode_change(&event),

@@ -56,6 +56,35 @@ async fn rows_leave_in_order_under_their_own_ids_and_are_marked() {
 }
 
 #[tokio::test]
+async fn an_event_too_large_for_the_bus_leaves_its_values_in_the_snapshot_storage() {
+    let (folder, tenant) = (tempfile::tempdir().unwrap(), Tenant::new().await);
+    let url = format!("file://{}", folder.path().display());
+    let settings = [("SNAPSHOT_URL", url.as_str()), ("SNAPSHOT_THRESHOLD_BYTES", "2000")];
+    let stage = Stage::with([account(ACCOUNT, NOBODY, Some(tenant.url()))], &settings).await;
+    tenant.sql("insert into app.customers (company_name) values ('Acme')").await;
+    tenant.sql("update app.customers set comments = repeat('x', 3000)").await;
+    let relay = run(&stage);
+    let came = stage.take(stage.topics.merge_service(), 2).await;
+    let events: Vec<_> = came.iter().map(|message| decode_change(&message.data).unwrap()).collect();
+    assert!(!events[0].changes.is_empty() && events[0].full_snapshot_ref.is_none());
+    assert!(events[1].changes.is_empty() && came[1].data.len() < 2_000);
+    let snapshots = chassis::snapshots::Snapshots::from_settings(&stage.settings).unwrap().unwrap();
+    let whole = snapshots.read(events[1].full_snapshot_ref.as_deref().unwrap()).await.unwrap().unwrap();
+    let comments = model::TypedValue::Text("x".repeat(3_000));
+    assert_eq!((whole.event_id, &whole.changes["comments"]), (events[1].event_id, &comments));
+
+    // A storage that is away loses nothing: the event goes out whole.
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    std::fs::write(folder.path(), "no folder").unwrap();
+    tenant.sql("update app.customers set comments = repeat('y', 3000)").await;
+    let whole = stage.take(stage.topics.merge_service(), 1).await;
+    let event = decode_change(&whole[0].data).unwrap();
+    assert_eq!((event.full_snapshot_ref, event.changes.len()), (None, 1));
+    relay.end().await;
+    std::fs::remove_file(folder.path()).unwrap();
+}
+
+#[tokio::test]
 async fn what_the_broker_does_not_take_stays_unmarked_until_it_does() {
     let (stage, tenant) = world().await;
     stage.bus.set_broken(true);

@@ -1,9 +1,11 @@
 //! What the poller can be told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::accounts::Accounts;
 use chassis::settings::{SettingError, Settings};
+use chassis::snapshots::Snapshots;
 use model::limits::Limits;
 
 /// Settings of the poller, beside those every service has.
@@ -20,6 +22,8 @@ pub struct Config {
     pub read_back: Duration,
     /// `POLL_PAGE`, default 1000: rows a query; NetSuite gives no more.
     pub page: usize,
+    /// `SNAPSHOT_URL`: where events go that are too large for the bus.
+    pub snapshots: Option<Arc<Snapshots>>,
 }
 
 impl Config {
@@ -35,6 +39,7 @@ impl Config {
             overlap: settings.seconds("POLL_OVERLAP_SECONDS", Duration::from_secs(120), 0.0..=86_400.0)?,
             read_back: settings.seconds("POLL_READ_BACK_SECONDS", Duration::from_secs(900), 0.0..=604_800.0)?,
             page: settings.number("POLL_PAGE", 1_000, 1..=1_000)?,
+            snapshots: Snapshots::from_settings(settings)?,
         })
     }
 }

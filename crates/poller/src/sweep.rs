@@ -159,7 +159,7 @@ impl Sweeper {
         let mut messages = Vec::new();
         for (row, answer) in rows.iter().zip(answers) {
             if let News::Publish(changes) = answer {
-                messages.push(self.message(spec, row, changes));
+                messages.push(self.message(spec, row, changes).await);
             }
         }
         if messages.is_empty() {
@@ -184,8 +184,8 @@ impl Sweeper {
         Ok(rows.into_iter().filter(|row| !deleted(&row) || answers.next().unwrap_or(true)).collect())
     }
 
-    fn message(&self, spec: &TypeSpec, row: &Found, changes: Fields) -> Message {
-        let event = ChangeEvent {
+    async fn message(&self, spec: &TypeSpec, row: &Found, changes: Fields) -> Message {
+        let mut event = ChangeEvent {
             event_id: self.parts.ids.uuid(),
             account: self.account.clone(),
             record_type: spec.name.clone(),
@@ -202,6 +202,9 @@ impl Sweeper {
             auth_context: None,
             correlation_id: None,
         };
+        if let Some(snapshots) = &self.config.snapshots {
+            snapshots.lighten_if_possible(&mut event).await;
+        }
         let key = record_key(&event.account, &event.record_type, event.record_id.as_str());
         Message {
             data: model::wire::encode_change(&event),

@@ -314,10 +314,10 @@ pub struct Hint {
 
 impl Hint {
     /// True when this hint cannot be part of a gap-free run of deltas: only SuiteX's own outbox counts its changes
-    /// (semantics §2.4), and existence is decided by reads alone.
+    /// (semantics §2.4), existence is decided by reads alone, and what lies in a snapshot is not in the hint.
     pub fn must_read(&self) -> bool {
         let counted = self.source == Source::Suitex && self.side == Side::Suitex && self.remote_version.is_some();
-        !counted || self.operation != Operation::Update
+        !counted || self.operation != Operation::Update || self.full_snapshot_ref.is_some()
     }
 }
 

@@ -120,9 +120,9 @@ pub async fn a_locked_record_and_a_side_in_flight_are_not_ready(records: Arc<dyn
     assert!(picked(&records, due_merge(1_000)).await.is_empty());
 }
 
-/// A run of deltas may stand for a read only where its source counts them.
+/// A run of deltas may stand for a read only where its source counts them, and they are in the hints themselves.
 pub async fn only_deltas_of_suitex_count_their_changes(records: Arc<dyn Records>) {
-    let delta = Hint { side: Side::Suitex, source: Source::Suitex, ..hint(1, "s1") };
+    let delta = Hint { side: Side::Suitex, source: Source::Suitex, full_snapshot_ref: None, ..hint(1, "s1") };
     let record = known(&records, delta.clone(), 0).await;
     assert!(!view(&records, &record).await.record.shadows.suitex.must_read);
     let uncounted = [
@@ -132,6 +132,13 @@ pub async fn only_deltas_of_suitex_count_their_changes(records: Arc<dyn Records>
             native_id: native("s3"),
             new_rid: Rid(id(13)),
             operation: Operation::Delete,
+            ..delta.clone()
+        },
+        Hint {
+            event_id: id(6),
+            native_id: native("s6"),
+            new_rid: Rid(id(16)),
+            full_snapshot_ref: Some("gs://snapshots/1".to_owned()),
             ..delta.clone()
         },
         Hint { event_id: id(4), native_id: native("s4"), new_rid: Rid(id(14)), source: Source::Reconcile, ..delta },
