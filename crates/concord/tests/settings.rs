@@ -221,7 +221,7 @@ const OWN: &[(&[&str], &str, &[&str])] = &[
     (&["outbox-relay"], "RELAY_BATCH", &["0"]),
     (&["outbox-relay"], "RELAY_POLL_SECONDS", &["-1"]),
     (&["outbox-relay"], "RELAY_KEEP_HOURS", &["1.5"]),
-    (&["outbox-relay", "merge-service", "suitex-writer"], "TENANT_POOL_SIZE", &["0", "two"]),
+    (&["outbox-relay", "merge-service", "suitex-writer", "reconciler"], "TENANT_POOL_SIZE", &["0", "two"]),
     (&["poller"], "POLL_INTERVAL_SECONDS", &["0", "soon", "inf"]),
     (&["poller"], "POLL_OVERLAP_SECONDS", &["-1"]),
     (&["poller"], "POLL_READ_BACK_SECONDS", &["-1"]),
@@ -239,6 +239,12 @@ const OWN: &[(&[&str], &str, &[&str])] = &[
     (&["reconciler"], "RECONCILE_INTERVAL_SECONDS", &["0"]),
     (&["reconciler"], "RECONCILE_CONFIRM_SECONDS", &["0"]),
     (&["reconciler"], "RECONCILE_BATCH", &["0"]),
+    (&["reconciler"], "RECONCILE_SWEEP_CRON", &["nightly", "0 2 * *", "0 0 2 * * *", "0 25 * * *"]),
+    (&["reconciler"], "RECONCILE_PAGE", &["1001"]),
+    (&["reconciler"], "RECONCILE_GRACE_SECONDS", &["-1"]),
+    (&["reconciler"], "RECONCILE_LEASE_SECONDS", &["0"]),
+    (&["outbox-relay", "poller", "console"], "SNAPSHOT_URL", &["folder", "file:///nowhere/at/all", "ftp://host/x"]),
+    (&["outbox-relay", "poller"], "SNAPSHOT_THRESHOLD_BYTES", &["0", "256k"]),
     (&["dlq-handler"], "DLQ_BATCH", &["0"]),
 ];
 
@@ -345,13 +351,13 @@ fn credentials_that_cannot_be_used_stop_the_services_that_use_them() {
     let base = Base::new();
     let key = "account TSTDRV100001: the private key";
     let mut found = Vec::new();
-    for service in ["poller", "merge-service", "netsuite-writer"] {
+    for service in ["poller", "merge-service", "netsuite-writer", "reconciler"] {
         let change = Change::Accounts("{ file = \"key.pem\" }", "{ value = \"hush-5ecret\" }");
         found.extend(refused(&base, service, "CONCORD_ACCOUNTS", &change, key));
     }
     let secret = Change::Accounts("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", HUSH);
     found.extend(refused(&base, "ingest", "CONCORD_ACCOUNTS", &secret, "ingest.signing_secrets"));
-    report(found, 4);
+    report(found, 5);
 }
 
 #[test]
