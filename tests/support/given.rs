@@ -106,7 +106,12 @@ impl Core {
 
     /// A hint at a customer.
     pub(crate) fn hint(&self, side: Side, id: &str) -> Hint {
-        let event = ChangeEvent {
+        to_hint(&self.engine.core(), &self.event(side, id)).unwrap()
+    }
+
+    /// An event of a customer that says no more than that.
+    pub(crate) fn event(&self, side: Side, id: &str) -> ChangeEvent {
+        ChangeEvent {
             event_id: RandomIds.uuid(),
             account: account_id(),
             record_type: customer_type(),
@@ -122,8 +127,7 @@ impl Core {
             write_id: None,
             auth_context: None,
             correlation_id: None,
-        };
-        to_hint(&self.engine.core(), &event).unwrap()
+        }
     }
 
     /// Stores hints; answers the first one's record.

@@ -17,6 +17,8 @@ use crate::{doctor, migrate};
 const OK: u8 = 0;
 /// Something failed; the sentence is on standard error.
 const FAILED: u8 = 1;
+/// A plan would change something.
+const DIFFERENCES: u8 = 2;
 
 /// Variables of our own environment that the processes of a stack get too; all others are kept from them.
 const INHERITED: &[&str] = &[
@@ -172,8 +174,7 @@ fn run(cli: Cli) -> Result<u8> {
         Verb::Doctor => Ok(if block_on(doctor::run(&state_dir, output))? { OK } else { FAILED }),
         Verb::Console(verb) => {
             let console = Console::reach(url, token, &state_dir)?;
-            block_on(console::run(&console, verb, output))?;
-            Ok(OK)
+            Ok(if block_on(console::run(&console, verb, output))? { DIFFERENCES } else { OK })
         }
     }
 }

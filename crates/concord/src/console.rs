@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::dev::manifest::Manifest;
 
 mod print;
+mod resync;
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,6 +36,10 @@ pub enum Verb {
     Locks(Locks),
     /// What failed and waits for a person
     Errors(Errors),
+    /// How completely both sides of a type were found to agree, and through when
+    Certificate(resync::Certificate),
+    /// Look at records again, say what that would write, or carry such a plan out
+    Resync(resync::Resync),
 }
 
 /// `concord state`.
@@ -298,11 +303,11 @@ impl Console {
     }
 }
 
-/// Asks, and prints the answer.
+/// Asks, and prints the answer. True: it is a plan with differences.
 ///
 /// # Errors
 /// When the console refuses or does not answer.
-pub async fn run(console: &Console, verb: Verb, output: Output) -> Result<()> {
+pub async fn run(console: &Console, verb: Verb, output: Output) -> Result<bool> {
     let answer = match verb {
         Verb::State(state) => state_of(console, state).await?,
         Verb::Events(events) => {
@@ -324,8 +329,11 @@ pub async fn run(console: &Console, verb: Verb, output: Output) -> Result<()> {
         Verb::Resolve(resolve) => decide(console, resolve).await?,
         Verb::Locks(locks) => with_locks(console, locks).await?,
         Verb::Errors(errors) => with_errors(console, errors).await?,
+        Verb::Certificate(wanted) => resync::certificate(console, wanted).await?,
+        Verb::Resync(wanted) => return resync::resync(console, wanted, output).await,
     };
-    print::answer(&answer, output)
+    print::answer(&answer, output)?;
+    Ok(false)
 }
 
 async fn state_of(console: &Console, state: State) -> Result<Value> {

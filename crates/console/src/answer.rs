@@ -28,6 +28,10 @@ pub(crate) fn problem(status: StatusCode, code: &'static str) -> Problem {
         "conflict_closed" => "The conflict is not open any more",
         "locked_by_conflict" => "The lock belongs to an open conflict",
         "not_open" => "It is not open any more",
+        "plan_moved" => "The plan stands on a state that has moved",
+        "plan_applied" => "The plan was applied already",
+        "plan_not_ready" => "The plan is not ready yet",
+        "plan_failed" => "The plan could not be made",
         "unavailable" => "Concord's database does not answer",
         _ => "The request could not be carried out",
     };

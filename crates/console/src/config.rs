@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use chassis::settings::{SettingError, Settings};
+use chassis::snapshots::Snapshots;
 use model::limits::Limits;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -15,6 +17,8 @@ pub struct Config {
     pub limits: Limits,
     /// `CONCORD_TOKENS`, required: TOML with `[[token]]` tables of `name`, `role` (viewer, operator, admin) and `sha256` (hex).
     pub tokens: Tokens,
+    /// `SNAPSHOT_URL`: where events lie that were too large for the bus.
+    pub snapshots: Option<Arc<Snapshots>>,
 }
 
 /// What a token may do; each role may do what those before it may.
@@ -57,7 +61,11 @@ impl Config {
     /// The first one that is wrong, by name.
     pub fn from_settings(settings: &Settings) -> Result<Self, SettingError> {
         let path = settings.path("CONCORD_TOKENS").ok_or_else(|| SettingError::missing("CONCORD_TOKENS", ACCEPTED))?;
-        Ok(Self { limits: chassis::sync::limits(settings, "console")?, tokens: Tokens::read(&path)? })
+        Ok(Self {
+            limits: chassis::sync::limits(settings, "console")?,
+            tokens: Tokens::read(&path)?,
+            snapshots: Snapshots::from_settings(settings)?,
+        })
     }
 }
 

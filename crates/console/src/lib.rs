@@ -3,11 +3,14 @@
 #![allow(clippy::result_large_err)]
 
 mod answer;
+mod certificates;
 mod config;
 mod openapi;
 pub mod operations;
 mod reads;
 mod record_id;
+mod resync;
+mod snapshots;
 mod writes;
 
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{delete, get, post};
 use chassis::Parts;
+use chassis::snapshots::Snapshots;
 use http::StatusCode;
 use model::{PerSide, Side};
 use sqlx::PgPool;
@@ -30,6 +34,8 @@ pub(crate) struct Console {
     pub(crate) engine: Engine,
     pub(crate) tokens: Tokens,
     pub(crate) parts: Parts,
+    /// Where large events lie.
+    pub(crate) snapshots: Option<Arc<Snapshots>>,
 }
 
 /// Serves the API until shutdown, and relays what people's decisions leave in the outbox.
@@ -50,7 +56,13 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     if chassis::gate::Gate::open(&parts).await.is_none() {
         return Ok(());
     }
-    let console = Console { pool: parts.pool.clone(), engine, tokens: config.tokens, parts: parts.clone() };
+    let console = Console {
+        pool: parts.pool.clone(),
+        engine,
+        tokens: config.tokens,
+        parts: parts.clone(),
+        snapshots: config.snapshots,
+    };
     parts.routes.mount(router(Arc::new(console)));
     tokio::join!(parts.relay(), parts.shutdown.cancelled());
     Ok(())
@@ -72,6 +84,9 @@ fn router(console: Arc<Console>) -> Router {
         .route("/api/v1/errors", get(reads::errors))
         .route("/api/v1/errors/{id}/retry", post(writes::retry))
         .route("/api/v1/errors/{id}/discard", post(writes::discard))
+        .route("/api/v1/certificates/{account}/{record_type}", get(certificates::certificate).post(certificates::renew))
+        .route("/api/v1/resync", post(resync::resync))
+        .route("/api/v1/resync/{id}", get(resync::status))
         .route("/api/v1/accounts", get(reads::accounts))
         .route("/api/v1/accounts/{account}", axum::routing::patch(writes::account))
         .method_not_allowed_fallback(async || problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"))

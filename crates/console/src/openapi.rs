@@ -29,6 +29,25 @@ pub(crate) const CALLS: &[(&str, &str, &str, &str)] = &[
     ("get", "/api/v1/errors", "operator", "The error queue; account, status, cursor, limit"),
     ("post", "/api/v1/errors/{id}/retry", "operator", "Another attempt"),
     ("post", "/api/v1/errors/{id}/discard", "operator", "Give it up, knowingly"),
+    (
+        "get",
+        "/api/v1/certificates/{account}/{type}",
+        "viewer",
+        "The newest certificate of completeness: verified_through, counts, hashes, and what is not complete",
+    ),
+    (
+        "post",
+        "/api/v1/certificates/{account}/{type}",
+        "operator",
+        "Ask for a sweep now; its certificate has answers >= the asked_at given here",
+    ),
+    (
+        "post",
+        "/api/v1/resync",
+        "operator",
+        "Look at records again: account, type, ids; ?plan=true says what that would write and writes nothing; plan carries one out, 409 if what it stands on has moved",
+    ),
+    ("get", "/api/v1/resync/{id}", "operator", "How a resync or plan stands, and a plan's writes; cursor, limit"),
     ("get", "/api/v1/accounts", "viewer", "Accounts with what waits for each"),
     ("patch", "/api/v1/accounts/{id}", "admin", "Suspend or resume writes"),
 ];

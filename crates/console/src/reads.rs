@@ -17,6 +17,7 @@ use crate::Console;
 use crate::answer::{Answer, Operator, Viewer, bad, problem, store_failed};
 use crate::operations::{conflict_context, state_at};
 use crate::record_id::find;
+use crate::snapshots;
 
 /// Rows of a page nobody named a size for.
 const DEFAULT_PAGE: i64 = 100;
@@ -92,7 +93,8 @@ pub(crate) async fn timeline(
     Path((account, record_type, id)): Path<(String, String, String)>,
 ) -> Answer {
     let record = find(&console, &account, &record_type, &id).await?;
-    let items = listing::timeline(&console.pool, &record, TIMELINE).await.map_err(|error| store_failed(&error))?;
+    let mut items = listing::timeline(&console.pool, &record, TIMELINE).await.map_err(|error| store_failed(&error))?;
+    snapshots::show(&console, &record, &mut items).await;
     found(items)
 }
 

@@ -11,5 +11,6 @@ mod stage;
 mod decisions;
 mod queue;
 mod reading;
+mod resync;
 mod roles;
 mod world;

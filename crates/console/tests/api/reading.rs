@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use model::Side;
-use serde_json::json;
+use model::{ChangeEvent, Side, TypedValue};
+use serde_json::{Value, json};
 
 use crate::stage::ACCOUNT;
 use crate::world::World;
@@ -81,4 +81,29 @@ async fn pages_of_events_stored_in_one_instant_miss_none_and_repeat_none() {
     assert_eq!(seen, wanted);
     assert_eq!(world.items("/api/v1/events?record=3").await.len(), 1);
     assert_eq!(world.items("/api/v1/events?account=OTHER").await.len(), 0);
+}
+
+#[tokio::test]
+async fn the_timeline_shows_what_a_producer_saw_where_the_event_only_says_where_that_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", folder.path().display());
+    let world = World::with(&[("SNAPSHOT_URL", &url), ("SNAPSHOT_THRESHOLD_BYTES", "1")]).await;
+    let snapshots = chassis::snapshots::Snapshots::from_settings(&world.stage.settings).unwrap().unwrap();
+    let core = &world.core;
+    core.edit(Side::Suitex, "7", &[("companyname", "Acme")]);
+    let mut event = core.event(Side::Suitex, "7");
+    event.changes = [("companyname".to_owned(), TypedValue::Text("Acme".to_owned()))].into();
+    assert!(snapshots.lighten(&mut event).await.unwrap());
+    let hint = |event: &ChangeEvent| steps::to_hint(&core.engine.core(), event).unwrap();
+    assert!(hint(&event).must_read(), "its values are not in it");
+    core.intake(&[hint(&event)]).await;
+    for elsewhere in ["file:///etc/passwd".to_owned(), format!("{url}/nothing")] {
+        let lost = ChangeEvent { full_snapshot_ref: Some(elsewhere), ..core.event(Side::Suitex, "7") };
+        core.intake(&[hint(&lost)]).await;
+    }
+    let timeline = world.items(&format!("/api/v1/records/{ACCOUNT}/customer/suitex:7/timeline")).await;
+    let shown: Vec<&Value> = timeline.iter().map(|item| &item["snapshot"]).collect();
+    assert_eq!(*shown[0], json!({ "changes": { "companyname": "Acme" } }));
+    assert_eq!(*shown[1], json!({ "unavailable": "it cannot be read" }));
+    assert_eq!(*shown[2], json!({ "unavailable": "there is nothing at its address any more" }));
 }

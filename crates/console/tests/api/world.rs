@@ -41,9 +41,17 @@ fn tokens() -> Tokens {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let stage = Stage::new([account(ACCOUNT, NOBODY, None)]).await;
+        Self::with(&[]).await
+    }
+
+    /// With these settings beside the quick ones.
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        let tenant = Some("postgres://nobody@127.0.0.1:9/nowhere"); // the console speaks to no tenant
+        let stage = Stage::with([account(ACCOUNT, NOBODY, tenant)], settings).await;
+        let snapshots = chassis::snapshots::Snapshots::from_settings(&stage.settings).unwrap();
         let limits = chassis::sync::limits(&Settings::default(), "console").unwrap();
-        let running = stage.run("console", |parts| console::start(parts, Config { limits, tokens: tokens() }));
+        let running =
+            stage.run("console", |parts| console::start(parts, Config { limits, tokens: tokens(), snapshots }));
         let router = chassis::health::router("console", running.parts.health.clone(), running.parts.routes.clone());
         let world = Self { core: Core::on(&stage), stage, router, _running: running };
         until("the API is mounted", async || world.get("viewer", "/openapi.json").await.status == StatusCode::OK).await;
