@@ -18,6 +18,8 @@ use crate::world::stage::{Author, Fate, Stage};
 use crate::world::types::{type_name, types};
 use crate::world::vary::Vary;
 
+mod reconcile;
+
 /// The stage of a scenario.
 pub struct Scene<'r, 'a> {
     /// The world behind it.

@@ -4,6 +4,7 @@ pub mod bus;
 pub mod coverage;
 pub mod ledger;
 pub mod poller;
+pub mod reconciler;
 pub mod remote;
 pub mod requests;
 pub mod run;

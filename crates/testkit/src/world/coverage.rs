@@ -13,6 +13,7 @@ pub const EXPECTED: &[&str] = &[
     "clock jumped past a deadline",
     "conflict",
     "delete propagated",
+    "drift found",
     "duplicate create refused",
     "fast delta",
     "fenced late request",

@@ -91,6 +91,7 @@ enum Action {
     RelayOurs,
     RelaySuitex,
     Sweep,
+    Reconcile,
     Land,
     Tick,
     Jump,
@@ -199,6 +200,7 @@ impl<'a> Run<'a> {
             add(!stage.bus.raw.ready(ordered).is_empty(), 100, Action::Intake);
             add(!stage.bus.merged.ready(ordered).is_empty(), 100, Action::Answer);
             add(true, 20, Action::Sweep);
+            add(true, 4, Action::Reconcile);
             let due = |pick: &Pick| !book.due(pick).is_empty();
             add(due(&self.due_merge(now)), 80, Action::Merge);
             for side in Side::BOTH {
@@ -233,13 +235,12 @@ impl<'a> Run<'a> {
             Action::RelayOurs => self.relay_ours(),
             Action::RelaySuitex => self.relay_suitex(),
             Action::Sweep => {
-                let (account, spec) = {
-                    let mut stage = lock(self.stage);
-                    let account = stage.rng.usize(..self.accounts.len());
-                    let spec = stage.rng.usize(..self.core.world.types.len());
-                    (account, spec)
-                };
+                let (account, spec) = self.any_type();
                 self.start_sweep(account, spec);
+            }
+            Action::Reconcile => {
+                let (account, spec) = self.any_type();
+                self.start_reconcile(account, spec);
             }
             Action::Land => self.land_any(),
             Action::Tick => {
@@ -262,6 +263,11 @@ impl<'a> Run<'a> {
                 self.start_decision(request);
             }
         }
+    }
+
+    fn any_type(&self) -> (usize, usize) {
+        let mut stage = lock(self.stage);
+        (stage.rng.usize(..self.accounts.len()), stage.rng.usize(..self.core.world.types.len()))
     }
 
     // ---- tasks

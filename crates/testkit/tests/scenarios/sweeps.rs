@@ -1,10 +1,10 @@
-//! S7, S8: what only the poller can find.
+//! S7, S8: what only the poller can find; and what only the reconciler can.
 
 use testkit::scene::{Scene, scene, text};
 use testkit::world::remote::lock;
 use testkit::world::vary::Vary;
 
-use crate::{NS, agreed, both, no_user_events};
+use crate::{NS, SX, agreed, both, no_user_events};
 
 #[test]
 fn s7_more_equal_seconds_than_a_page_and_an_edit_behind_the_cursor() {
@@ -66,5 +66,34 @@ fn c6_sweeps_before_the_read_bump_one_bell_and_publish_nothing() {
         );
         scene.end();
         assert_eq!(both(scene, (&sx, &ns), "b"), [text("B"), text("B")]);
+    });
+}
+
+/// No event of NetSuite's, no poll: only the reconciler's sweep sees what became of these. It rings, and that is enough.
+#[test]
+fn a_lost_hint_is_found_by_the_reconciler_and_rung() {
+    scene(no_user_events(), |scene| {
+        let (sx, ns) = agreed(scene, &[("b", text("A"))]);
+        let (kept, gone) = agreed(scene, &[("b", text("gone"))]);
+        let whole = scene.reconcile();
+        assert!(whole.iter().all(|tally| tally.shortfalls().is_empty()), "{whole:?}");
+
+        scene.edit(&ns, &[("b", text("B"))]);
+        scene.delete(&gone);
+        let new = scene.create(NS, &[("b", text("new"))]);
+        let found = scene.reconcile();
+        let sum = |count: fn(&steps::Tally) -> u64| found.iter().map(count).sum::<u64>();
+        assert_eq!((sum(|t| t.drift), sum(|t| t.unknown.netsuite), sum(|t| t.unknown.suitex)), (2, 1, 0), "{found:?}");
+        assert_eq!(scene.writes(NS).len() + scene.writes(SX).len(), 2, "the creates: it writes nothing");
+
+        scene.merge();
+        scene.answer(SX);
+        scene.merge();
+        assert_eq!(both(scene, (&sx, &ns), "b"), [text("B"), text("B")]);
+        assert!(!scene.exists(&kept), "its deletion came through");
+        assert_eq!(scene.value(&scene.twin(&new), "b"), text("new"));
+        let whole = scene.reconcile();
+        assert!(whole.iter().all(|tally| tally.shortfalls().is_empty()), "{whole:?}");
+        scene.end();
     });
 }

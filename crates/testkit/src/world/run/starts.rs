@@ -1,5 +1,10 @@
 //! Beginning tasks: intake, doorbells, merge, write, recovery, sweeps, decisions.
 
+use std::time::Duration;
+
+use steps::{Look, LookError};
+
+use super::super::reconciler::reconcile;
 use super::{
     AccountId, BTreeSet, ChangeEvent, Clock, Done, Doorbell, Pick, RecordRef, ResolveError, ResolveRequest, Run, Side,
     intake, lock, merge_step, name_of_write, recover_step, resolve, sweep, to_hint, write_step,
@@ -99,6 +104,25 @@ impl<'a> Run<'a> {
             Ok(Done::Quiet)
         };
         self.start("sweep", Vec::new(), Vec::new(), Box::pin(step));
+    }
+
+    /// The reconciler's sweep of one type of one account.
+    pub fn start_reconcile(&mut self, account: usize, spec: usize) {
+        let (core, stage, records) = (self.core, self.stage, self.records);
+        let (account, page) = (self.accounts[account].clone(), lock(stage).vary.page);
+        let step = async move {
+            let look = Look { core, account: &account, spec: &core.world.types[spec], grace: Duration::ZERO };
+            match reconcile(look, records, page).await {
+                Ok(tally) => {
+                    let found = tally.drift + tally.unknown.suitex + tally.unknown.netsuite;
+                    lock(stage).coverage.add("drift found", usize::try_from(found).unwrap_or(usize::MAX));
+                }
+                Err(LookError::Step(error)) => return Err(error),
+                Err(LookError::Remote(_)) => {} // it is put off
+            }
+            Ok(Done::Quiet)
+        };
+        self.start("reconcile", Vec::new(), Vec::new(), Box::pin(step));
     }
 
     /// A person submits a decision.
