@@ -7,8 +7,10 @@ mod lines;
 pub mod normal;
 mod owed;
 mod policy;
+pub mod replay;
 mod resolution;
 mod schedule;
+pub mod undo;
 
 pub use fold::{Effects, FoldError, fold};
 pub use lines::key_lines;

@@ -12,6 +12,8 @@ mod recover;
 mod resolve;
 mod ring;
 mod settle;
+mod swap;
+mod undo;
 mod write;
 mod writer;
 
@@ -21,5 +23,7 @@ pub use merging::{Merged, merge_step};
 pub use poll::{News, Swept, news};
 pub use recover::{Recovered, recover_step};
 pub use resolve::{Choice, ResolveError, ResolveRequest, lock_record, resolve, ring_records, unlock};
+pub use swap::{Swapped, swap};
+pub use undo::{UndoError, UndoRequest, undo};
 pub use write::{Written, write_step};
 pub use writer::{Worked, Writer};
