@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench;
 use crate::console::{self, Console, Output};
 use crate::dev::{self, BusChoice, programs::Hints};
+use crate::replay::{self, Replay};
 use crate::sim::{self, Sim};
 use crate::{doctor, migrate};
 
@@ -17,6 +18,9 @@ use crate::{doctor, migrate};
 const OK: u8 = 0;
 /// Something failed; the sentence is on standard error.
 const FAILED: u8 = 1;
+
+/// A plan, or a comparison, has differences.
+const DIFFERS: u8 = 2;
 
 /// Variables of our own environment that the processes of a stack get too; all others are kept from them.
 const INHERITED: &[&str] = &[
@@ -73,6 +77,8 @@ enum Verb {
     Bench(Bench),
     /// Run seeded worlds with faults over the real steps, and check the invariants
     Sim(Sim),
+    /// Fold the log anew: hold records against it, or see what a period would have come to under other policies
+    Replay(Replay),
     #[command(flatten)]
     Console(console::Verb),
 }
@@ -170,6 +176,15 @@ fn run(cli: Cli) -> Result<u8> {
             Ok(OK)
         }
         Verb::Doctor => Ok(if block_on(doctor::run(&state_dir, output))? { OK } else { FAILED }),
+        Verb::Replay(asked) => {
+            let agrees = if asked.is_remote() {
+                let console = Console::reach(url, token, &state_dir)?;
+                block_on(replay::ask(&console, &asked, output))?
+            } else {
+                block_on(replay::run(&state_dir, &asked, output))?
+            };
+            Ok(if agrees { OK } else { DIFFERS })
+        }
         Verb::Console(verb) => {
             let console = Console::reach(url, token, &state_dir)?;
             block_on(console::run(&console, verb, output))?;
