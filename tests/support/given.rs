@@ -104,6 +104,11 @@ impl Core {
         self.given[side].rows.lock().unwrap().entry(id.to_owned()).or_default().extend(fields);
     }
 
+    /// A user deletes a customer on a side; nobody has noticed yet.
+    pub(crate) fn remove(&self, side: Side, id: &str) {
+        self.given[side].rows.lock().unwrap().remove(id);
+    }
+
     /// A hint at a customer.
     pub(crate) fn hint(&self, side: Side, id: &str) -> Hint {
         to_hint(&self.engine.core(), &self.event(side, id)).unwrap()

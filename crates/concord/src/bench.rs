@@ -16,6 +16,7 @@ pub mod latency;
 pub mod machine;
 pub mod pace;
 pub mod pipeline;
+pub mod replay;
 pub mod report;
 pub mod seed;
 pub mod stand;
@@ -29,6 +30,25 @@ pub enum Verb {
     Pipeline(Pipeline),
     /// From an edit on one side to the same value on the other, at a steady rate on both sides
     Latency(Latency),
+    /// Log entries folded anew and compared per second, beside the bare scan of the same table
+    Replay(Replay),
+}
+
+/// `concord bench replay`.
+#[derive(Debug, Clone, Args)]
+pub struct Replay {
+    /// Log entries, at least
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    pub events: u32,
+    /// Records they belong to
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    pub records: u32,
+    /// Bytes of one event's protobuf
+    #[arg(long, default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(600..=4_000))]
+    pub event_bytes: u32,
+    /// What all measurements understand.
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// `concord bench pipeline`.
@@ -86,7 +106,7 @@ pub enum Windows {
     Default,
 }
 
-/// What both measurements understand.
+/// What all measurements understand.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Which bus to run on
@@ -134,6 +154,7 @@ pub fn run(verb: &Verb, around: &Surroundings) -> Result<()> {
     let common = match verb {
         Verb::Pipeline(asked) => &asked.common,
         Verb::Latency(asked) => &asked.common,
+        Verb::Replay(asked) => &asked.common,
     };
     let place = Place::make()?;
     let front = Builder::new_current_thread().enable_all().build().context("no runtime")?;
@@ -168,6 +189,7 @@ async fn measure(
     match verb {
         Verb::Pipeline(asked) => pipeline::measure(asked, around, programs, folder, load).await,
         Verb::Latency(asked) => latency::measure(asked, around, programs, folder, load).await,
+        Verb::Replay(asked) => replay::measure(asked, around, programs, folder, load).await,
     }
 }
 

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench;
 use crate::console::{self, Console, Output};
 use crate::dev::{self, BusChoice, programs::Hints};
+use crate::replay::{self, Replay};
 use crate::sim::{self, Sim};
 use crate::{doctor, migrate};
 
@@ -19,6 +20,9 @@ const OK: u8 = 0;
 const FAILED: u8 = 1;
 /// A plan would change something.
 const DIFFERENCES: u8 = 2;
+
+/// A plan, or a comparison, has differences.
+const DIFFERS: u8 = 2;
 
 /// Variables of our own environment that the processes of a stack get too; all others are kept from them.
 const INHERITED: &[&str] = &[
@@ -75,6 +79,8 @@ enum Verb {
     Bench(Bench),
     /// Run seeded worlds with faults over the real steps, and check the invariants
     Sim(Sim),
+    /// Fold the log anew: hold records against it, or see what a period would have come to under other policies
+    Replay(Replay),
     #[command(flatten)]
     Console(console::Verb),
 }
@@ -172,6 +178,15 @@ fn run(cli: Cli) -> Result<u8> {
             Ok(OK)
         }
         Verb::Doctor => Ok(if block_on(doctor::run(&state_dir, output))? { OK } else { FAILED }),
+        Verb::Replay(asked) => {
+            let agrees = if asked.is_remote() {
+                let console = Console::reach(url, token, &state_dir)?;
+                block_on(replay::ask(&console, &asked, output))?
+            } else {
+                block_on(replay::run(&state_dir, &asked, output))?
+            };
+            Ok(if agrees { OK } else { DIFFERS })
+        }
         Verb::Console(verb) => {
             let console = Console::reach(url, token, &state_dir)?;
             Ok(if block_on(console::run(&console, verb, output))? { DIFFERENCES } else { OK })

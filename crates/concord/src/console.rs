@@ -9,8 +9,11 @@ use serde_json::{Value, json};
 
 use crate::dev::manifest::Manifest;
 
-mod print;
+mod history;
+pub(crate) mod print;
 mod resync;
+
+pub use history::{OfSide, Timeline, Undo};
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -26,6 +29,12 @@ pub enum Output {
 pub enum Verb {
     /// A record's canonical state, now or in the past
     State(State),
+    /// Everything that happened to a record
+    Timeline(Timeline),
+    /// Every field of a record with what made it so
+    Blame(Timeline),
+    /// Put back what a version took from a field
+    Undo(Undo),
     /// The immutable log of events
     Events(Events),
     /// Conflicts that wait for a person, or one of them with all its context
@@ -310,6 +319,9 @@ impl Console {
 pub async fn run(console: &Console, verb: Verb, output: Output) -> Result<bool> {
     let answer = match verb {
         Verb::State(state) => state_of(console, state).await?,
+        Verb::Timeline(record) => history::timeline(console, &record).await?,
+        Verb::Blame(record) => history::blame(console, &record).await?,
+        Verb::Undo(undo) => history::undo(console, undo).await?,
         Verb::Events(events) => {
             let filters = vec![
                 ("account", events.account),

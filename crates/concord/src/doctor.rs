@@ -53,7 +53,11 @@ pub async fn run(state_dir: &Path, output: Output) -> Result<bool> {
     Ok(findings.iter().all(|finding| finding.well))
 }
 
-fn settings(state_dir: &Path) -> Result<Settings> {
+/// Settings as services read them from the environment; without `DATABASE_URL`, the local stack's.
+///
+/// # Errors
+/// When there are none.
+pub(crate) fn settings(state_dir: &Path) -> Result<Settings> {
     // The doctor serves nothing: where it would listen does not matter, but services may not leave it out.
     let listen = ("CONCORD_HTTP".to_owned(), "127.0.0.1:1".to_owned());
     let own = Settings::from_process()?;
@@ -62,7 +66,7 @@ fn settings(state_dir: &Path) -> Result<Settings> {
         return Ok(Settings::from_environment([listen].into_iter().chain(environment).collect())?);
     }
     let manifest = Manifest::read(&state_dir.join("dev.json"))
-        .context("DATABASE_URL is not set, and no local stack was found to examine instead")?;
+        .context("DATABASE_URL is not set, and no local stack was found instead")?;
     let accounts = state_dir.join("accounts.toml").to_string_lossy().into_owned();
     let mut pairs = vec![
         listen,

@@ -6,6 +6,7 @@ pub mod console;
 pub mod dev;
 pub mod doctor;
 pub mod migrate;
+pub mod replay;
 mod say;
 pub mod sides;
 pub mod sim;

@@ -3,8 +3,10 @@
 #![allow(clippy::result_large_err)]
 
 mod answer;
+mod audited;
 mod certificates;
 mod config;
+mod history;
 mod openapi;
 pub mod operations;
 mod reads;
@@ -75,6 +77,8 @@ fn router(console: Arc<Console>) -> Router {
         .route("/api/v1/state/{account}/{record_type}/{id}", get(reads::state))
         .route("/api/v1/records/{account}/{record_type}/{id}/timeline", get(reads::timeline))
         .route("/api/v1/records/{account}/{record_type}/{id}/blame", get(reads::blame))
+        .route("/api/v1/records/{account}/{record_type}/{id}/undo", post(history::undo))
+        .route("/api/v1/replay", post(history::replay))
         .route("/api/v1/events", get(reads::events))
         .route("/api/v1/conflicts", get(reads::conflicts))
         .route("/api/v1/conflicts/{id}", get(reads::conflict))

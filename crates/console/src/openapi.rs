@@ -14,6 +14,18 @@ pub(crate) const CALLS: &[(&str, &str, &str, &str)] = &[
     ),
     ("get", "/api/v1/records/{account}/{type}/{id}/timeline", "viewer", "Every event, decision and write"),
     ("get", "/api/v1/records/{account}/{type}/{id}/blame", "viewer", "Every field with its cause"),
+    (
+        "post",
+        "/api/v1/records/{account}/{type}/{id}/undo",
+        "operator",
+        "Put back what a version took from a field: field, version, side, note; header Idempotency-Key",
+    ),
+    (
+        "post",
+        "/api/v1/replay",
+        "admin",
+        "What a period would have come to under other policies: account, from, to, policies; writes nothing",
+    ),
     ("get", "/api/v1/events", "viewer", "The immutable log; account, type, record, disposition, cursor, limit"),
     ("get", "/api/v1/conflicts", "viewer", "Conflicts; account, status, cursor, limit"),
     ("get", "/api/v1/conflicts/{id}", "viewer", "Base, both sides, suggestion, timeline, revision"),

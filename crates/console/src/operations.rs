@@ -1,10 +1,15 @@
 //! What people may do and ask, once: the JSON API and the pages to come are two mouths over this.
 
+use model::spec::World;
 use model::{RecordRef, Timestamp};
 use serde_json::{Map, Value, json};
 use sqlx::PgPool;
 use store::{StoreError, listing};
 use uuid::Uuid;
+
+pub mod replay;
+pub mod undo;
+pub mod what_if;
 
 /// Most items of the timeline shown beside a conflict.
 const CONTEXT_TIMELINE: i64 = 100;
@@ -55,6 +60,18 @@ fn fold(versions: &[Value]) -> Map<String, Value> {
         }
     }
     state
+}
+
+/// Every field of a record with what made it so; empty when there is no such record.
+///
+/// # Errors
+/// The database.
+pub async fn blame(pool: &PgPool, world: &World, record: &RecordRef) -> Result<Vec<Value>, StoreError> {
+    let grouped = world.get(&record.record_type).into_iter().flat_map(|spec| {
+        let leader = |field| spec.group_of(field).first().map(|leader| leader.name.clone());
+        spec.fields.iter().filter(|f| f.group.is_some()).filter_map(move |f| Some((f.name.clone(), leader(f)?)))
+    });
+    listing::blame(pool, record, &grouped.collect()).await
 }
 
 /// A conflict as a person decides it (contracts §11): base, both sides, a suggestion, what led here, and the revision the

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::Console;
 use crate::answer::{Answer, Operator, Viewer, bad, problem, store_failed};
-use crate::operations::{conflict_context, state_at};
+use crate::operations::{self, conflict_context, state_at};
 use crate::record_id::find;
 use crate::snapshots;
 
@@ -104,7 +104,8 @@ pub(crate) async fn blame(
     Path((account, record_type, id)): Path<(String, String, String)>,
 ) -> Answer {
     let record = find(&console, &account, &record_type, &id).await?;
-    found(listing::blame(&console.pool, &record).await.map_err(|error| store_failed(&error))?)
+    let items = operations::blame(&console.pool, &console.engine.world, &record).await;
+    found(items.map_err(|error| store_failed(&error))?)
 }
 
 fn found(items: Vec<Value>) -> Answer {

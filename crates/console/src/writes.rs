@@ -18,16 +18,18 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use steps::{Choice, ResolveError, ResolveRequest, StepError, lock_record, unlock as release};
+use store::audit::Action;
 use store::listing;
 use uuid::Uuid;
 
 use crate::Console;
 use crate::answer::{Admin, Answer, Operator, bad, problem, store_failed};
+use crate::audited::audited;
 use crate::operations::{conflict_context, suggest};
 use crate::record_id::find;
 
 /// Reads a JSON body; only after the asker's role is settled.
-fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
+pub(crate) fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map_err(|error| bad(format!("the body is not the JSON expected here: {error}")))
 }
 
@@ -41,7 +43,7 @@ fn step_failed(error: &StepError) -> Problem {
 #[serde(deny_unknown_fields)]
 struct Resolve {
     rev: u32,
-    action: Action,
+    action: Verdict,
     #[serde(default)]
     changes: BTreeMap<String, Value>,
     #[serde(default)]
@@ -50,7 +52,7 @@ struct Resolve {
 
 #[derive(Deserialize, Clone, Copy, PartialEq)]
 #[serde(rename_all = "snake_case")]
-enum Action {
+enum Verdict {
     AcceptSuitex,
     AcceptNetsuite,
     AcceptSuggested,
@@ -66,20 +68,34 @@ pub(crate) async fn resolve(
     let request: Resolve = body(&bytes)?;
     let found = listing::conflict(&console.pool, id).await.map_err(|error| store_failed(&error))?;
     let Some((record, row)) = found else { return Err(problem(StatusCode::NOT_FOUND, "not_found")) };
-    let choice = choose(&console, &record, &row, &request)?;
-    let wanted = decided(&row, &choice).map_err(|_| problem(StatusCode::INTERNAL_SERVER_ERROR, "failed"))?;
-    let asked = ResolveRequest {
-        record: record.clone(),
-        conflict_id: id,
-        rev: request.rev,
-        choice,
-        actor: asker.name,
-        note: request.note,
+    let subject = format!("conflict {id}");
+    let (actor, note) = (asker.name.clone(), request.note.clone());
+    let about = Action {
+        actor: &actor,
+        action: "resolve",
+        record: Some(&record),
+        subject: &subject,
+        note: &note,
+        ..Action::default()
     };
+    audited(&console, &about, decide(&console, asker.name, id, (&record, &row), request)).await
+}
+
+async fn decide(
+    console: &Console,
+    actor: String,
+    id: Uuid,
+    (record, row): (&RecordRef, &Value),
+    request: Resolve,
+) -> Answer {
+    let choice = choose(console, record, row, &request)?;
+    let wanted = decided(row, &choice).map_err(|_| problem(StatusCode::INTERNAL_SERVER_ERROR, "failed"))?;
+    let asked =
+        ResolveRequest { record: record.clone(), conflict_id: id, rev: request.rev, choice, actor, note: request.note };
     match steps::resolve(&console.engine.core(), &asked).await {
         Ok(version) => Ok(Json(json!({ "conflict_id": id, "status": "resolved", "version": version })).into_response()),
         Err(ResolveError::Step(error)) => Err(step_failed(&error)),
-        Err(ResolveError::NotOpen) => already(&console, id, request.rev, &wanted).await,
+        Err(ResolveError::NotOpen) => already(console, id, request.rev, &wanted).await,
         Err(ResolveError::Moved(_)) => {
             let context = conflict_context(&console.pool, id).await.map_err(|error| store_failed(&error))?;
             Err(problem(StatusCode::CONFLICT, "conflict_moved").with("context", context.unwrap_or_default()))
@@ -111,9 +127,9 @@ async fn already(console: &Console, id: Uuid, rev: u32, wanted: &Value) -> Answe
 
 fn choose(console: &Console, record: &RecordRef, row: &Value, request: &Resolve) -> Result<Choice, Problem> {
     match request.action {
-        Action::AcceptSuitex => Ok(Choice::Accept(Side::Suitex)),
-        Action::AcceptNetsuite => Ok(Choice::Accept(Side::Netsuite)),
-        Action::AcceptSuggested => {
+        Verdict::AcceptSuitex => Ok(Choice::Accept(Side::Suitex)),
+        Verdict::AcceptNetsuite => Ok(Choice::Accept(Side::Netsuite)),
+        Verdict::AcceptSuggested => {
             let (suitex, netsuite) = (&row["our_changes"], &row["remote_snapshot"]);
             let side = if suggest(suitex, netsuite) == *netsuite && !netsuite.is_null() {
                 Side::Netsuite
@@ -122,7 +138,7 @@ fn choose(console: &Console, record: &RecordRef, row: &Value, request: &Resolve)
             };
             Ok(Choice::Accept(side))
         }
-        Action::Edit => {
+        Verdict::Edit => {
             let spec =
                 console.engine.world.get(&record.record_type).ok_or_else(|| bad("the record type is not synced"))?;
             if request.changes.is_empty() {
@@ -200,62 +216,92 @@ pub(crate) async fn lock(asker: Operator, State(console): State<Arc<Console>>, b
         return Err(bad(format!("field {field} is not a field of {}", record.record_type)));
     }
     let note = format!("{}: {}", asker.name, request.note);
-    let set = lock_record(&console.engine.core(), &record, request.field.as_deref(), LockReason::Admin, &note).await;
-    match set.map_err(|error| step_failed(&error))? {
-        Some(lock_id) => Ok((StatusCode::CREATED, Json(json!({ "lock_id": lock_id }))).into_response()),
-        None => Err(problem(StatusCode::NOT_FOUND, "not_found")),
-    }
+    let action = Action {
+        actor: &asker.name,
+        action: "lock",
+        record: Some(&record),
+        subject: request.field.as_deref().unwrap_or_default(),
+        note: &request.note,
+        ..Action::default()
+    };
+    audited(&console, &action, async {
+        let set =
+            lock_record(&console.engine.core(), &record, request.field.as_deref(), LockReason::Admin, &note).await;
+        match set.map_err(|error| step_failed(&error))? {
+            Some(lock_id) => Ok((StatusCode::CREATED, Json(json!({ "lock_id": lock_id }))).into_response()),
+            None => Err(problem(StatusCode::NOT_FOUND, "not_found")),
+        }
+    })
+    .await
 }
 
-pub(crate) async fn unlock(_: Operator, State(console): State<Arc<Console>>, Path(id): Path<Uuid>) -> Answer {
+pub(crate) async fn unlock(asker: Operator, State(console): State<Arc<Console>>, Path(id): Path<Uuid>) -> Answer {
     let found = listing::lock(&console.pool, id).await.map_err(|error| store_failed(&error))?;
     let Some((record, conflict)) = found else { return Err(problem(StatusCode::NOT_FOUND, "not_found")) };
-    if let Some(conflict) = conflict {
-        let problem = problem(StatusCode::CONFLICT, "locked_by_conflict").with("conflict_id", conflict.to_string());
-        return Err(problem.detail("resolve the conflict instead"));
-    }
-    let released = release(&console.engine.core(), &record, &|lock| lock.lock_id == id).await;
-    match released.map_err(|error| step_failed(&error))? {
-        0 => Err(problem(StatusCode::NOT_FOUND, "not_found")),
-        _ => Ok(StatusCode::NO_CONTENT.into_response()),
-    }
+    let subject = format!("lock {id}");
+    let action =
+        Action { actor: &asker.name, action: "unlock", record: Some(&record), subject: &subject, ..Action::default() };
+    audited(&console, &action, async {
+        if let Some(conflict) = conflict {
+            let problem = problem(StatusCode::CONFLICT, "locked_by_conflict").with("conflict_id", conflict.to_string());
+            return Err(problem.detail("resolve the conflict instead"));
+        }
+        let released = release(&console.engine.core(), &record, &|lock| lock.lock_id == id).await;
+        match released.map_err(|error| step_failed(&error))? {
+            0 => Err(problem(StatusCode::NOT_FOUND, "not_found")),
+            _ => Ok(StatusCode::NO_CONTENT.into_response()),
+        }
+    })
+    .await
 }
 
 /// Ends an error by another attempt: a refused write is owed still, so its lock goes; a message is published again.
 pub(crate) async fn retry(asker: Operator, State(console): State<Arc<Console>>, Path(id): Path<i64>) -> Answer {
-    let queued = listing::queued_error(&console.pool, id).await.map_err(|error| store_failed(&error))?;
-    let Some(queued) = queued else { return Err(problem(StatusCode::NOT_FOUND, "not_found")) };
-    if queued.status != "open" {
-        return Err(problem(StatusCode::CONFLICT, "not_open"));
-    }
-    let is_write = queued.attributes.contains_key("target");
-    if let (false, Some(payload)) = (is_write, queued.payload.clone()) {
-        republish(&console, &queued.attributes, payload).await?;
-    }
-    free(&console, &queued).await?;
-    end(&console, id, "retried", &asker.name).await
+    end_error(&console, &asker.name, id, "retry").await
 }
 
 pub(crate) async fn discard(asker: Operator, State(console): State<Arc<Console>>, Path(id): Path<i64>) -> Answer {
+    end_error(&console, &asker.name, id, "discard").await
+}
+
+async fn end_error(console: &Console, actor: &str, id: i64, action: &'static str) -> Answer {
     let queued = listing::queued_error(&console.pool, id).await.map_err(|error| store_failed(&error))?;
     let Some(queued) = queued else { return Err(problem(StatusCode::NOT_FOUND, "not_found")) };
-    if queued.status != "open" {
-        return Err(problem(StatusCode::CONFLICT, "not_open"));
-    }
-    free(&console, &queued).await?;
-    end(&console, id, "discarded", &asker.name).await
+    let (record, account) = (record_of(&queued), AccountId::parse(&queued.account_id).ok());
+    let subject = format!("error {id}");
+    let about = Action {
+        actor,
+        action,
+        account: account.as_ref(),
+        record: record.as_ref(),
+        subject: &subject,
+        ..Action::default()
+    };
+    audited(console, &about, async {
+        if queued.status != "open" {
+            return Err(problem(StatusCode::CONFLICT, "not_open"));
+        }
+        let is_write = queued.attributes.contains_key("target");
+        if let ("retry", false, Some(payload)) = (action, is_write, queued.payload.clone()) {
+            republish(console, &queued.attributes, payload).await?;
+        }
+        free(console, record.as_ref()).await?;
+        end(console, id, if action == "retry" { "retried" } else { "discarded" }, actor).await
+    })
+    .await
+}
+
+fn record_of(queued: &listing::Queued) -> Option<RecordRef> {
+    let account = AccountId::parse(&queued.account_id).ok()?;
+    let record_type = RecordType::parse(queued.record_type.as_deref()?).ok()?;
+    Some(RecordRef { account, record_type, rid: queued.rid? })
 }
 
 /// Locks that errors set on the record go; what queued up behind them is looked at again.
-async fn free(console: &Console, queued: &listing::Queued) -> Result<(), Problem> {
-    let (Some(rid), Ok(account), Some(Ok(record_type))) =
-        (queued.rid, AccountId::parse(&queued.account_id), queued.record_type.as_deref().map(RecordType::parse))
-    else {
-        return Ok(());
-    };
-    let record = RecordRef { account, record_type, rid };
+async fn free(console: &Console, record: Option<&RecordRef>) -> Result<(), Problem> {
+    let Some(record) = record else { return Ok(()) };
     let by_error = |lock: &model::record::Lock| lock.reason == LockReason::Error;
-    release(&console.engine.core(), &record, &by_error).await.map_err(|error| step_failed(&error))?;
+    release(&console.engine.core(), record, &by_error).await.map_err(|error| step_failed(&error))?;
     Ok(())
 }
 
@@ -298,18 +344,23 @@ struct AccountChange {
 }
 
 pub(crate) async fn account(
-    _: Admin,
+    asker: Admin,
     State(console): State<Arc<Console>>,
     Path(id): Path<String>,
     bytes: Bytes,
 ) -> Answer {
     let change: AccountChange = body(&bytes)?;
     let id = AccountId::parse(&id).map_err(|error| bad(error.to_string()))?;
-    let done = store::accounts::set_suspended(&console.pool, &id, change.suspended).await;
-    if !done.map_err(|error| store_failed(&error))? {
-        return Err(problem(StatusCode::NOT_FOUND, "not_found"));
-    }
-    Ok(Json(json!({ "account_id": id.as_str(), "suspended": change.suspended })).into_response())
+    let subject = if change.suspended { "suspend" } else { "resume" };
+    let action = Action { actor: &asker.name, action: "account", account: Some(&id), subject, ..Action::default() };
+    audited(&console, &action, async {
+        let done = store::accounts::set_suspended(&console.pool, &id, change.suspended).await;
+        if !done.map_err(|error| store_failed(&error))? {
+            return Err(problem(StatusCode::NOT_FOUND, "not_found"));
+        }
+        Ok(Json(json!({ "account_id": id.as_str(), "suspended": change.suspended })).into_response())
+    })
+    .await
 }
 
 #[cfg(test)]

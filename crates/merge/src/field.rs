@@ -188,7 +188,7 @@ pub(crate) fn fold_unit(
 }
 
 /// A group is one value: its members in one map. A single field is itself.
-fn as_value(members: &[&FieldSpec], state: &Fields) -> Value {
+pub(crate) fn as_value(members: &[&FieldSpec], state: &Fields) -> Value {
     match members {
         [single] => value(state, &single.name),
         _ if state.is_empty() => Value::Null,
@@ -196,7 +196,7 @@ fn as_value(members: &[&FieldSpec], state: &Fields) -> Value {
     }
 }
 
-fn from_value(members: &[&FieldSpec], value: Value) -> Fields {
+pub(crate) fn from_value(members: &[&FieldSpec], value: Value) -> Fields {
     match (members, value) {
         ([single], value) => [(single.name.clone(), value)].into(),
         (_, Value::Lines(mut lines)) => lines.remove("group").flatten().unwrap_or_default(),

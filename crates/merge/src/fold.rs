@@ -15,6 +15,7 @@ use crate::existence::{Return, fold_absence, fold_return, forget};
 use crate::field::{Context, fold_unit, push_conflict, set, value};
 use crate::lines::fold_lines;
 use crate::resolution::resolve;
+use crate::undo::put_back;
 
 /// Every so many versions the whole state is kept, so that no reading of the past folds far.
 const FULL_EVERY: u64 = 20;
@@ -58,12 +59,29 @@ pub enum FoldError {
         /// What it is now.
         current: u32,
     },
+    /// The record is deleted: its fields have no values.
+    #[error("the record is deleted")]
+    Dead,
+    /// A person has to decide about the field first.
+    #[error("the field is in conflict {0}")]
+    InConflict(uuid::Uuid),
+    /// The field's value is not people's to choose, or there is no such field.
+    #[error("{field} cannot be put back: {reason}")]
+    NotOpenToUndo {
+        /// The field.
+        field: String,
+        /// What is in the way.
+        reason: &'static str,
+    },
+    /// The values stand already.
+    #[error("the values stand already")]
+    StandsAlready,
 }
 
 /// Folds one entry. On error the record is unchanged.
 ///
 /// # Errors
-/// Only a resolution can fail, see [`FoldError`].
+/// Only a person's decision (resolution, undo) can fail, see [`FoldError`].
 pub fn fold(
     record: &mut Record,
     spec: &TypeSpec,
@@ -78,7 +96,7 @@ pub fn fold(
         Entry::Claim(intent) => intent.side,
         Entry::Ack(ack) => ack.side,
         Entry::Release(release) => release.side,
-        Entry::Resolution(_) => Side::Suitex,
+        Entry::Resolution(_) | Entry::Undo(_) => Side::Suitex,
     };
     let cx = Context { spec, side, event_id, at, first_link: false, next_version: record.head.version + 1 };
     match entry {
@@ -92,6 +110,7 @@ pub fn fold(
                 return Err(error);
             }
         }
+        Entry::Undo(undo) => put_back(record, &cx, undo, &mut fx)?,
     }
     conclude(record, &before, &cx, &mut fx);
     Ok(fx)

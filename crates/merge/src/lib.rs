@@ -9,8 +9,10 @@ mod lines;
 pub mod normal;
 mod owed;
 mod policy;
+pub mod replay;
 mod resolution;
 mod schedule;
+pub mod undo;
 
 pub use agreement::{agreed_part, differs};
 pub use fold::{Effects, FoldError, fold};

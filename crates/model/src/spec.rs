@@ -376,12 +376,16 @@ impl World {
     /// [`SpecError`] naming the type and field.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         let world: Self = toml::from_str(text)?;
-        for spec in &world.types {
-            for field in &spec.fields {
-                check(spec, field)?;
-            }
-        }
+        world.check()?;
         Ok(world)
+    }
+
+    /// Checks that the types do not contradict themselves.
+    ///
+    /// # Errors
+    /// [`SpecError::Contradiction`] naming the type and field.
+    pub fn check(&self) -> Result<(), SpecError> {
+        self.types.iter().try_for_each(|spec| spec.fields.iter().try_for_each(|field| check(spec, field)))
     }
 
     /// A type by name.

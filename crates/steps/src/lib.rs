@@ -15,7 +15,9 @@ mod resolve;
 mod resync;
 mod ring;
 mod settle;
+mod swap;
 mod tally;
+mod undo;
 mod write;
 mod writer;
 
@@ -27,6 +29,8 @@ pub use reconcile::{Look, LookError};
 pub use recover::{Recovered, recover_step};
 pub use resolve::{Choice, ResolveError, ResolveRequest, lock_record, resolve, ring_records, unlock};
 pub use resync::{Change, Held, Loss, Planned, PlannedWrite};
+pub use swap::{Swapped, swap};
 pub use tally::{Example, MAX_EXAMPLES, Sum, Tally, Why};
+pub use undo::{UndoError, UndoRequest, undo};
 pub use write::{Written, write_step};
 pub use writer::{Worked, Writer};

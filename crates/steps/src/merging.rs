@@ -229,7 +229,8 @@ impl<'a> Work<'a> {
         self.fold_as(event_id, entry, now)
     }
 
-    fn fold_as(
+    /// [`Work::fold`] under an id that is given.
+    pub(crate) fn fold_as(
         &mut self,
         event_id: EventId,
         entry: Entry,

@@ -9,7 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::cloned_ref_to_slice_refs)] // a case that cannot go on has failed; it compares lists
 
 pub mod folding;
-mod given;
+pub(crate) mod given;
 pub mod identity;
 pub mod intake;
 pub mod storing;

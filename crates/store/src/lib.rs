@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod accounts;
+pub mod audit;
 pub mod bus;
 mod cells;
 #[cfg(any(test, feature = "conformance"))]
@@ -16,6 +17,7 @@ pub mod listing;
 pub mod outbox;
 mod pg_records;
 pub mod records;
+pub mod replay;
 pub mod resyncs;
 pub mod rules;
 pub mod slots;

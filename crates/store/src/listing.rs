@@ -9,9 +9,13 @@ use uuid::Uuid;
 
 use crate::StoreError;
 
+mod blame;
+mod decided;
 mod record;
 
-pub use record::{blame, state, timeline, version_at, versions_up_to};
+pub use blame::blame;
+pub use decided::{Lost, Made, lost, made};
+pub use record::{state, timeline, version_at, versions_up_to};
 
 /// Most rows of one page.
 pub const MAX_PAGE: i64 = 500;

@@ -36,6 +36,7 @@ use crate::StoreError;
 use crate::handoff::{Committed, Handoff, PATIENCE};
 use crate::records::{Hint, Intake, LogRow, Pick, Plan, Records, View};
 use intake::{Attempt, Manner};
+pub(crate) use queries::{LOG_COLUMNS, read_log_row};
 
 /// The channel that rings when a transaction left work: the payload says for whom and when it falls due, in milliseconds
 /// since 1970 (`merge=1764126000000 netsuite=1764126002000`; words `merge`, `suitex`, `netsuite`). A hint, not a queue:

@@ -29,14 +29,7 @@ const VERSION: u32 = 1;
 /// # Errors
 /// When a record did not come out as it must.
 pub async fn make(pool: &PgPool, feed: &Feed) -> Result<()> {
-    let engine = Engine {
-        records: Arc::new(PgRecords::new(pool.clone())),
-        remotes: PerSide { suitex: Arc::new(Paper::of(Side::Suitex)), netsuite: Arc::new(Paper::of(Side::Netsuite)) },
-        world: Arc::new(World::sample()),
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(RandomIds),
-        settings: Limits { owner: "bench".to_owned(), ..Limits::default() },
-    };
+    let engine = on_paper(pool);
     let mut record = 0;
     while record < feed.records() {
         let end = (record + BATCH).min(feed.records());
@@ -44,6 +37,39 @@ pub async fn make(pool: &PgPool, feed: &Feed) -> Result<()> {
         record = end;
     }
     settled(pool, feed).await
+}
+
+fn on_paper(pool: &PgPool) -> Engine {
+    Engine {
+        records: Arc::new(PgRecords::new(pool.clone())),
+        remotes: PerSide { suitex: Arc::new(Paper::of(Side::Suitex)), netsuite: Arc::new(Paper::of(Side::Netsuite)) },
+        world: Arc::new(World::sample()),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+        settings: Limits { owner: "bench".to_owned(), ..Limits::default() },
+    }
+}
+
+/// Edits every record of a feed once, as this version of SuiteX: folded by the intake that stores them.
+///
+/// # Errors
+/// When an event was not folded.
+pub async fn edit(pool: &PgPool, feed: &Feed, version: u32) -> Result<()> {
+    let engine = on_paper(pool);
+    let core = engine.core();
+    let mut record = 0;
+    while record < feed.records() {
+        let end = (record + BATCH).min(feed.records());
+        let hints = (record..end)
+            .map(|record| Ok(steps::to_hint(&core, &feed.event(record, version, core.ids, core.clock)?)?))
+            .collect::<Result<Vec<_>>>()?;
+        let (_, folded) = steps::intake(&core, &hints.iter().collect::<Vec<_>>()).await?;
+        ensure!(folded.applied == hints.len(), "{} of {} edits were folded", folded.applied, hints.len());
+        record = end;
+    }
+    // Nobody writes what they owe NetSuite, so their doorbells only pile up.
+    sqlx::query("truncate sync.outbox").execute(pool).await?;
+    Ok(())
 }
 
 async fn batch(engine: &Engine, feed: &Feed, records: std::ops::Range<u32>) -> Result<()> {
@@ -187,6 +213,8 @@ impl Remote for Paper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use console::operations::replay::{Scope, verify};
+    use console::operations::state_at;
     use model::record::Disposition;
 
     const RECORDS: u32 = 600;
@@ -228,5 +256,46 @@ mod tests {
                 .await
                 .unwrap();
         assert_eq!(applied, i64::from(RECORDS) * 3, "the create and two changes of each");
+    }
+
+    #[tokio::test]
+    async fn logs_of_folded_hints_fold_to_their_records_and_the_past_is_read_through_them() {
+        let database = pgtest::database().await;
+        let pool = database.pool(4).await;
+        let account = AccountId::parse("TSTDRV100001").unwrap();
+        let feed = Feed::new(account, RECORDS, 1024, 64).unwrap();
+        make(&pool, &feed).await.unwrap();
+        for version in [2, 3] {
+            edit(&pool, &feed, version).await.unwrap();
+        }
+        let own: i64 = sqlx::query_scalar("select count(*) from sync.event_log where kind = 'hint' and record_seq > 0")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(own, i64::from(RECORDS) * 2, "each edit is its own entry");
+        let mut found = Vec::new();
+        let (types, all) = (World::sample(), Scope::default());
+        let tally = verify(&pool, &types, &all, None, &mut |finding| found.push(finding)).await.unwrap();
+        assert_eq!((found.as_slice(), tally.records), (&[][..], u64::from(RECORDS)));
+
+        let records = engine_records(&pool).await;
+        for record in &records[..3] {
+            let now = store::listing::state(&pool, record).await.unwrap().unwrap();
+            let (version, at) = (now["version"].as_i64().unwrap(), now["last_modified"].as_str().unwrap());
+            let by_version = state_at(&pool, record, Some(version), None).await.unwrap().unwrap();
+            let by_time = state_at(&pool, record, None, Some(at.parse().unwrap())).await.unwrap().unwrap();
+            assert_eq!((&by_version["state"], &by_time), (&now["state"], &by_version));
+            let before = state_at(&pool, record, Some(version - 1), None).await.unwrap().unwrap();
+            assert_ne!(before["state"], now["state"]);
+        }
+    }
+
+    async fn engine_records(pool: &PgPool) -> Vec<RecordRef> {
+        let rids: Vec<uuid::Uuid> =
+            sqlx::query_scalar("select rid from sync.record_head order by rid").fetch_all(pool).await.unwrap();
+        let account = AccountId::parse("TSTDRV100001").unwrap();
+        let record_type = model::RecordType::parse("customer").unwrap();
+        let key = |rid| RecordRef { account: account.clone(), record_type: record_type.clone(), rid: model::Rid(rid) };
+        rids.into_iter().map(key).collect()
     }
 }

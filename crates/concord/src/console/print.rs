@@ -10,19 +10,27 @@ use crate::say::say;
 /// Columns of listings, in this order, where the answer has them; the rest is for `--output json`.
 const COLUMNS: &[&str] = &[
     "id",
+    "what",
     "conflict_id",
     "lock_id",
     "event_id",
     "account_id",
     "record_type",
     "record_id",
-    "side",
-    "native_id",
-    "source",
-    "kind",
     "field",
+    "value",
     "from",
     "to",
+    "side",
+    "native_id",
+    "policy",
+    "winner",
+    "source",
+    "actor",
+    "fields",
+    "conflicts",
+    "overrides",
+    "kind",
     "disposition",
     "status",
     "reason",
@@ -47,7 +55,7 @@ const COLUMNS: &[&str] = &[
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub(super) fn answer(answer: &Value, output: Output) -> Result<()> {
+pub(crate) fn answer(answer: &Value, output: Output) -> Result<()> {
     match output {
         Output::Json => say(serde_json::to_string_pretty(answer)?),
         Output::Table => say(table(answer)),
@@ -57,10 +65,10 @@ pub(super) fn answer(answer: &Value, output: Output) -> Result<()> {
 
 fn table(answer: &Value) -> String {
     match answer.get("items").and_then(Value::as_array) {
-        Some(items) if items.is_empty() => "none".to_owned(),
         Some(items) => {
             let more = answer["next_cursor"].as_str().map(|c| format!("\nmore: --cursor {c}")).unwrap_or_default();
-            format!("{}{more}", listing(items))
+            let told = if items.is_empty() { "none".to_owned() } else { listing(items) };
+            format!("{}{told}{more}", beside(answer))
         }
         None => match answer.as_object() {
             Some(members) => {
@@ -73,6 +81,17 @@ fn table(answer: &Value) -> String {
             None => cell(answer),
         },
     }
+}
+
+/// What an answer says beside its items.
+fn beside(answer: &Value) -> String {
+    let mut table = plain();
+    for (name, value) in answer.as_object().into_iter().flatten() {
+        if !["items", "next_cursor"].contains(&name.as_str()) {
+            table.add_row([name.clone(), cell(value)]);
+        }
+    }
+    if table.is_empty() { String::new() } else { format!("{table}\n") }
 }
 
 fn listing(items: &[Value]) -> String {
@@ -112,6 +131,8 @@ mod tests {
         assert!(header.find("conflict_id").unwrap() < header.find("status").unwrap());
         assert!(!text.contains("zebra") && text.contains("c1") && text.ends_with("--cursor n"), "{text}");
         assert_eq!(table(&json!({"items": [], "next_cursor": null})), "none");
+        let counted = table(&json!({"items": [], "differing": 3}));
+        assert!(counted.contains("differing") && counted.ends_with("none"), "{counted}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::stage::ACCOUNT;
 use crate::world::World;
 
 /// A customer on both sides whose comments both sides have changed: a person must decide.
-async fn conflict(world: &World) -> (RecordRef, String) {
+pub(crate) async fn conflict(world: &World) -> (RecordRef, String) {
     let core = &world.core;
     let record = core.customer(Side::Netsuite, "100", &[("companyname", "Acme"), ("comments", "base")]).await;
     core.write(&record, Side::Suitex).await;

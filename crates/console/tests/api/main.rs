@@ -9,6 +9,7 @@ mod given;
 mod stage;
 
 mod decisions;
+mod past;
 mod queue;
 mod reading;
 mod resync;

@@ -75,6 +75,18 @@ impl World {
         self.call(Some(role), "POST", path, &body.to_string()).await
     }
 
+    /// A post with an `Idempotency-Key`.
+    pub(crate) async fn keyed(&self, role: &str, path: &str, key: &str, body: Value) -> Answer {
+        let request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, format!("Bearer {role}"))
+            .header("idempotency-key", key);
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        answer(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
     /// The items of a listing.
     pub(crate) async fn items(&self, path: &str) -> Vec<Value> {
         let answer = self.get("admin", path).await;

@@ -24,6 +24,8 @@ pub enum Entry {
     Release(Release),
     /// A person decided.
     Resolution(Resolution),
+    /// A person put an earlier value of a field back.
+    Undo(Undo),
 }
 
 impl Entry {
@@ -34,7 +36,8 @@ impl Entry {
             Self::Claim(_) => "claim",
             Self::Ack(_) => "ack",
             Self::Release(_) => "release",
-            Self::Resolution(_) => "resolution",
+            // Both are people's decisions; `entry` tells them apart.
+            Self::Resolution(_) | Self::Undo(_) => "resolution",
         }
     }
 }
@@ -114,6 +117,21 @@ pub struct Resolution {
     pub rev: u32,
     /// The values that shall stand; `None` = the record shall be deleted.
     pub values: Option<Fields>,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub note: String,
+}
+
+/// A person's decision that an earlier value of a field shall stand again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Undo {
+    /// The field (any member of an atomic group stands for the whole group), or `SUBLIST.LINE KEY.FIELD` of a line.
+    pub field: String,
+    /// The version whose decision is undone.
+    pub version: u64,
+    /// The values that shall stand: all members of the group, a line's field by its full name; null = empty.
+    pub values: Fields,
     /// Who.
     pub actor: String,
     /// Why.

@@ -13,37 +13,37 @@ use uuid::Uuid;
 use crate::records::{Hint, Intake, LogRow, Patch, Pick, Records, View};
 
 /// The suite's clock: whole seconds since some day in 2026.
-pub(super) fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_790_000_000 + second).expect("a second of this century")
 }
 
 /// One second, half a second, three hints.
-pub(super) const WINDOWS: Windows =
+pub(crate) const WINDOWS: Windows =
     Windows { window: Duration::from_secs(4), idle: Duration::from_secs(1), max_hints: 3 };
 
-pub(super) fn account(name: &str) -> AccountId {
+pub(crate) fn account(name: &str) -> AccountId {
     AccountId::parse(name).expect("the suite's account ids are valid")
 }
 
-pub(super) fn record_type() -> RecordType {
+pub(crate) fn record_type() -> RecordType {
     RecordType::parse("customer").expect("the suite's type is valid")
 }
 
-pub(super) fn native(id: &str) -> NativeId {
+pub(crate) fn native(id: &str) -> NativeId {
     NativeId::parse(id).expect("the suite's native ids are valid")
 }
 
 /// The `n`th uuid of the suite.
-pub(super) fn id(n: u128) -> Uuid {
+pub(crate) fn id(n: u128) -> Uuid {
     Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + n)
 }
 
-pub(super) fn fields(pairs: &[(&str, &str)]) -> Fields {
+pub(crate) fn fields(pairs: &[(&str, &str)]) -> Fields {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), Value::text(*value))).collect()
 }
 
 /// A NetSuite hint of account `A`, event `n`, for this native id.
-pub(super) fn hint(n: u128, native_id: &str) -> Hint {
+pub(crate) fn hint(n: u128, native_id: &str) -> Hint {
     Hint {
         event_id: id(n),
         new_rid: Rid(id(1_000_000 + n)),
@@ -65,26 +65,26 @@ pub(super) fn hint(n: u128, native_id: &str) -> Hint {
     }
 }
 
-pub(super) async fn take_in(records: &Arc<dyn Records>, hints: &[Hint], second: i64) -> Vec<Intake> {
+pub(crate) async fn take_in(records: &Arc<dyn Records>, hints: &[Hint], second: i64) -> Vec<Intake> {
     records.intake(hints, at(second), &WINDOWS).await.expect("hints are stored")
 }
 
 /// Stores one hint and answers its record.
-pub(super) async fn known(records: &Arc<dyn Records>, hint: Hint, second: i64) -> RecordRef {
+pub(crate) async fn known(records: &Arc<dyn Records>, hint: Hint, second: i64) -> RecordRef {
     match take_in(records, &[hint], second).await.remove(0) {
         Intake::Stored(record) => record,
         Intake::Known => panic!("the suite gives every hint a new id"),
     }
 }
 
-pub(super) async fn view(records: &Arc<dyn Records>, record: &RecordRef) -> View {
+pub(crate) async fn view(records: &Arc<dyn Records>, record: &RecordRef) -> View {
     let mut views = records.views(std::slice::from_ref(record), true).await.expect("views are read");
     assert_eq!(views.len(), 1, "{record} is stored");
     views.remove(0)
 }
 
 /// Runs a change over exactly one record.
-pub(super) async fn change(
+pub(crate) async fn change(
     records: &Arc<dyn Records>,
     record: &RecordRef,
     change: impl Fn(&View, &mut Patch) + Send + Sync,
@@ -105,7 +105,7 @@ pub(super) async fn change(
 }
 
 /// The keys a pick gives, changing nothing.
-pub(super) async fn picked(records: &Arc<dyn Records>, pick: Pick) -> Vec<RecordRef> {
+pub(crate) async fn picked(records: &Arc<dyn Records>, pick: Pick) -> Vec<RecordRef> {
     let mut seen = Vec::new();
     let mut plan = |views: &[View]| {
         seen.extend(views.iter().map(|view| view.record.key.clone()));
@@ -116,12 +116,12 @@ pub(super) async fn picked(records: &Arc<dyn Records>, pick: Pick) -> Vec<Record
     seen
 }
 
-pub(super) fn due_merge(second: i64) -> Pick {
+pub(crate) fn due_merge(second: i64) -> Pick {
     Pick::DueMerge { accounts: vec![account("A")], per_account: 100, now: at(second) }
 }
 
 /// Answers every bell of a side, as a merge step does.
-pub(super) fn answer(record: &mut Record, side: Side) {
+pub(crate) fn answer(record: &mut Record, side: Side) {
     let shadow = &mut record.shadows[side];
     shadow.dirty_seq = 0;
     shadow.dirty_since = None;
@@ -133,7 +133,7 @@ pub(super) fn answer(record: &mut Record, side: Side) {
 }
 
 /// An observation of these values as log entry `n`, and what folding it leaves: the record as it is on that side.
-pub(super) fn observe(patch: &mut Patch, n: u128, side: Side, values: Fields, second: i64) {
+pub(crate) fn observe(patch: &mut Patch, n: u128, side: Side, values: Fields, second: i64) {
     let record = &mut patch.record;
     record.head.state = values.clone().into();
     record.head.alive = true;
@@ -160,7 +160,7 @@ pub(super) fn observe(patch: &mut Patch, n: u128, side: Side, values: Fields, se
 }
 
 /// The version that the patch's record has come to.
-pub(super) fn append_version(patch: &mut Patch, delta: Fields, event_id: Uuid, created_at: Timestamp) {
+pub(crate) fn append_version(patch: &mut Patch, delta: Fields, event_id: Uuid, created_at: Timestamp) {
     patch.versions.push(Version {
         version: patch.record.head.version,
         delta,
@@ -173,7 +173,7 @@ pub(super) fn append_version(patch: &mut Patch, delta: Fields, event_id: Uuid, c
 }
 
 /// Appends an entry to the patch's log.
-pub(super) fn log(patch: &mut Patch, n: u128, entry: Entry, second: i64) {
+pub(crate) fn log(patch: &mut Patch, n: u128, entry: Entry, second: i64) {
     patch.record.head.record_seq += 1;
     patch.log.push(LogRow {
         event_id: id(n),
@@ -185,7 +185,7 @@ pub(super) fn log(patch: &mut Patch, n: u128, entry: Entry, second: i64) {
 }
 
 /// A claimed write to a side as log entry `n`, in flight until `deadline`.
-pub(super) fn claim(patch: &mut Patch, n: u128, side: Side, deadline: i64) -> Intent {
+pub(crate) fn claim(patch: &mut Patch, n: u128, side: Side, deadline: i64) -> Intent {
     let record = &mut patch.record;
     record.head.last_stamp += 1;
     let intent = Intent {

@@ -70,7 +70,7 @@ pub async fn versions_up_to(pool: &PgPool, record: &RecordRef, version: i64) -> 
     rows.iter().map(|row| row.try_get(0).map_err(StoreError::database(what))).collect()
 }
 
-/// Everything that happened to a record, oldest first: events, versions, values lost, writes.
+/// Everything that happened to a record, oldest first: events, versions, values lost, writes, what people did.
 ///
 /// # Errors
 /// The database.
@@ -92,6 +92,9 @@ pub async fn timeline(pool: &PgPool, record: &RecordRef, limit: i64) -> Result<V
              union all
              select created_at, 4, to_jsonb(w) || '{\"what\": \"write\"}' from sync.event_audit_log w
               where account_id = $1 and rid = $2 and record_type = $4
+             union all
+             select at, 5, to_jsonb(d) || '{\"what\": \"action\"}' from console.audit d
+              where account_id = $1 and rid = $2 and record_type = $4
              order by 1 desc, 2 desc limit $3) newest
          order by at, rank",
     )
@@ -99,34 +102,6 @@ pub async fn timeline(pool: &PgPool, record: &RecordRef, limit: i64) -> Result<V
     .bind(record.rid.0)
     .bind(limit)
     .bind(record.record_type.as_str())
-    .fetch_all(pool)
-    .await
-    .map_err(StoreError::database(what))?;
-    rows.iter().map(|row| row.try_get(0).map_err(StoreError::database(what))).collect()
-}
-
-/// Every field with its cause: side, event, instant, and the values it stands against.
-///
-/// # Errors
-/// The database.
-pub async fn blame(pool: &PgPool, record: &RecordRef) -> Result<Vec<Value>, StoreError> {
-    let what = "read blame";
-    let rows = sqlx::query(
-        "select jsonb_build_object('field', m.key, 'value', c.state -> m.key, 'side', m.value -> 'side',
-                    'event_id', m.value -> 'event_id', 'edited_at', m.value -> 'edited_at',
-                    'causes', (select e.entry -> 'causes' from sync.events e
-                                where e.account_id = c.account_id and e.event_id = (m.value ->> 'event_id')::uuid),
-                    'actor', (select e.entry -> 'actor' from sync.events e
-                                where e.account_id = c.account_id and e.event_id = (m.value ->> 'event_id')::uuid),
-                    'overrides', coalesce((select jsonb_agg(to_jsonb(o) order by o.id) from sync.overrides o
-                                where o.account_id = c.account_id and o.rid = c.rid and o.field = m.key), '[]'))
-           from sync.current_state c, jsonb_each(c.field_meta) m
-          where c.account_id = $1 and c.record_type = $2 and c.rid = $3
-          order by m.key",
-    )
-    .bind(record.account.as_str())
-    .bind(record.record_type.as_str())
-    .bind(record.rid.0)
     .fetch_all(pool)
     .await
     .map_err(StoreError::database(what))?;

@@ -1,6 +1,7 @@
 //! Reading without locks: who is who, and the log of a record.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use model::record::Entry;
 use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side};
@@ -71,8 +72,8 @@ pub(super) async fn native_ids(
         .collect()
 }
 
-static SUITEX_IDS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| native_ids_sql(Side::Suitex));
-static NETSUITE_IDS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| native_ids_sql(Side::Netsuite));
+static SUITEX_IDS: LazyLock<String> = LazyLock::new(|| native_ids_sql(Side::Suitex));
+static NETSUITE_IDS: LazyLock<String> = LazyLock::new(|| native_ids_sql(Side::Netsuite));
 
 fn native_ids_sql(side: Side) -> String {
     let p = prefix(side);
@@ -114,34 +115,39 @@ pub(super) async fn candidates(
     Ok(rids.into_iter().map(Rid).collect())
 }
 
+/// What [`read_log_row`] reads of `sync.event_log`.
+pub(crate) const LOG_COLUMNS: &str = "event_id, record_seq, received_at, rules, entry, record_id, side, coalesce(seq, 0), \
+     operation, source, changes, remote_version, write_id, occurred_at";
+
+static LOG: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select {LOG_COLUMNS} from sync.event_log
+         where account_id = $1 and rid = $2 and record_seq is not null and record_type = $3
+         order by record_seq"
+    )
+});
+
 /// The entries of a record in the order they were folded.
 pub(super) async fn log(pool: &PgPool, record: &RecordRef) -> Result<Vec<LogRow>, StoreError> {
-    let rows = sqlx::query(
-        "select event_id, record_seq, received_at, rules, entry, record_id, side, coalesce(seq, 0), operation, source, changes,
-                remote_version, write_id, occurred_at
-         from sync.event_log
-         where account_id = $1 and rid = $2 and record_seq is not null and record_type = $3
-         order by record_seq",
-    )
-    .bind(record.account.as_str())
-    .bind(record.rid.0)
-    .bind(record.record_type.as_str())
-    .fetch_all(pool)
-    .await
-    .map_err(StoreError::database("read the log"))?;
-    rows.iter()
-        .map(|row| {
-            let mut cells = Cells::of(row);
-            let (event_id, record_seq) = (cells.next()?, cells.count()?);
-            let missing = || corrupt("received_at", &record.to_string(), "an entry has a time");
-            let at = cells.instant()?.ok_or_else(missing)?;
-            let rules = cells.next()?;
-            let entry = match cells.maybe_json()? {
-                Some(entry) => entry,
-                // The hint is its own entry.
-                None => Entry::Observation(read_hint(&mut cells, event_id, at)?.observation()),
-            };
-            Ok(LogRow { event_id, record_seq, entry, at, rules })
-        })
-        .collect()
+    let rows = sqlx::query(LOG.as_str())
+        .bind(record.account.as_str())
+        .bind(record.rid.0)
+        .bind(record.record_type.as_str())
+        .fetch_all(pool)
+        .await
+        .map_err(StoreError::database("read the log"))?;
+    rows.iter().map(|row| read_log_row(&mut Cells::of(row), record.rid)).collect()
+}
+
+/// Reads [`LOG_COLUMNS`].
+pub(crate) fn read_log_row(cells: &mut Cells<'_>, rid: Rid) -> Result<LogRow, StoreError> {
+    let (event_id, record_seq) = (cells.next()?, cells.count()?);
+    let at = cells.instant()?.ok_or_else(|| corrupt("received_at", &rid.to_string(), "an entry has a time"))?;
+    let rules = cells.next()?;
+    let entry = match cells.maybe_json()? {
+        Some(entry) => entry,
+        // The hint is its own entry.
+        None => Entry::Observation(read_hint(cells, event_id, at)?.observation()),
+    };
+    Ok(LogRow { event_id, record_seq, entry, at, rules })
 }

@@ -62,7 +62,7 @@ impl<'a> EntryRow<'a> {
                 told.write_id = Some(ack.write_id);
             }
             Entry::Release(release) => told.write_id = Some(release.write_id),
-            Entry::Resolution(_) => told.source = Some(Source::Resolution),
+            Entry::Resolution(_) | Entry::Undo(_) => told.source = Some(Source::Resolution),
         }
         Ok(told)
     }
@@ -74,7 +74,7 @@ fn side_of(entry: &Entry) -> Option<Side> {
         Entry::Claim(write) => Some(write.side),
         Entry::Ack(ack) => Some(ack.side),
         Entry::Release(release) => Some(release.side),
-        Entry::Resolution(_) => None,
+        Entry::Resolution(_) | Entry::Undo(_) => None,
     }
 }
 
