@@ -8,6 +8,7 @@ use store::{StoreError, listing};
 use uuid::Uuid;
 
 pub mod replay;
+pub mod rulebook;
 pub mod undo;
 pub mod what_if;
 

@@ -53,6 +53,11 @@ impl<'a> Replay<'a> {
         Self { spec, record: Record::new(key) }
     }
 
+    /// From the next entry on the rules are these.
+    pub fn under(&mut self, spec: &'a TypeSpec) {
+        self.spec = spec;
+    }
+
     /// Takes the next entry.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ use store::replay::{self, Kept, Logged, Run, Which};
 use store::{PgRecords, StoreError};
 use uuid::Uuid;
 
+use super::rulebook::Rulebook;
+
 /// Entries read in one statement.
 const PAGE: usize = 2_000;
 /// Records compared in one go.
@@ -50,7 +52,7 @@ pub enum Problem {
     NoLog,
     /// The log has entries of it, and it is not there.
     NoRecord,
-    /// Its type is not synced (any more): nothing says how its log is folded.
+    /// Its type is not synced, or was folded under rules this version cannot read: nothing says how its log is folded.
     NoType,
 }
 
@@ -95,7 +97,8 @@ pub async fn verify(
         None => replay::accounts(pool).await?,
     };
     let records = PgRecords::new(pool.clone());
-    let mut pass = Pass { pool, records, world, rebuild, tell, tally: Tally::default(), folded: Vec::new() };
+    let book = Rulebook::read(pool, world).await?;
+    let mut pass = Pass { pool, records, book: &book, rebuild, tell, tally: Tally::default(), folded: Vec::new() };
     for account in &accounts {
         pass.account(account, scope.record_type.as_ref()).await?;
     }
@@ -168,7 +171,7 @@ pub async fn swap(
 struct Pass<'a> {
     pool: &'a PgPool,
     records: PgRecords,
-    world: &'a World,
+    book: &'a Rulebook,
     rebuild: Option<Uuid>,
     tell: &'a mut (dyn FnMut(Finding) + Send),
     tally: Tally,
@@ -208,7 +211,7 @@ impl<'a> Pass<'a> {
                 current = Some(match current.take() {
                     Some(Current::Given(key)) => Current::Given(key),
                     Some(Current::Folding(replay)) => self.fold(replay, &logged),
-                    None => match self.world.get(&logged.record.record_type) {
+                    None => match self.book.spec(logged.row.rules, &logged.record.record_type) {
                         Some(spec) => self.fold(Box::new(Replay::new(logged.record.clone(), spec)), &logged),
                         None => self.found(logged.record, Problem::NoType),
                     },
@@ -235,6 +238,10 @@ impl<'a> Pass<'a> {
 
     fn fold(&mut self, mut replay: Box<Replay<'a>>, logged: &Logged) -> Current<'a> {
         let row = &logged.row;
+        match self.book.spec(row.rules, &logged.record.record_type) {
+            Some(spec) => replay.under(spec),
+            None => return self.found(logged.record.clone(), Problem::NoType),
+        }
         match replay.take(row.record_seq, &row.entry, row.event_id, row.at) {
             Ok(_) => {
                 self.tally.events += 1;

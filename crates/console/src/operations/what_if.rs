@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use store::StoreError;
 use store::replay::{Snapshot, Which, page};
 
+use super::rulebook::Rulebook;
+
 /// Most records of a period.
 pub const MAX_RECORDS: usize = 100_000;
 /// Most entries folded for a period.
@@ -132,8 +134,9 @@ pub async fn what_if(
         return Err(WhatIfError::TooLong { what: "records", limit: MAX_RECORDS });
     }
     let mut sum = Sum::default();
+    let book = Rulebook::read(snapshot.connection(), world).await?;
     for batch in touched.chunks(BATCH) {
-        fold_batch(snapshot, asked, (world, other), batch, &mut sum).await?;
+        fold_batch(snapshot, asked, (world, other), &book, batch, &mut sum).await?;
     }
     sum.records = touched.len();
     Ok(sum.answer(asked))
@@ -143,6 +146,7 @@ async fn fold_batch(
     snapshot: &mut Snapshot,
     asked: &Asked,
     (world, other): (&World, &World),
+    book: &Rulebook,
     batch: &[(RecordRef, u64)],
     sum: &mut Sum,
 ) -> Result<(), WhatIfError> {
@@ -173,6 +177,8 @@ async fn fold_batch(
             if folding.past {
                 continue;
             }
+            let spec = book.spec(row.rules, &folding.record.record_type);
+            folding.comparison.under(spec.ok_or_else(|| WhatIfError::NoType(folding.record.record_type.clone()))?);
             let within = row.at >= asked.from;
             let taken = folding.comparison.take(row.record_seq, &row.entry, row.event_id, row.at, within);
             taken.map_err(|broken| WhatIfError::Broken { record: logged.record, broken })?;

@@ -66,6 +66,11 @@ impl<'a> Comparison<'a> {
         Self { then, now: None, other, opened: Default::default(), lost: Default::default(), unneeded: 0 }
     }
 
+    /// From the next entry on the rules of the time are these.
+    pub fn under(&mut self, spec: &'a TypeSpec) {
+        self.then.under(spec);
+    }
+
     /// Takes the next entry of the log; `changed` from the first entry under the other policies on.
     ///
     /// # Errors
