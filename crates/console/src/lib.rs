@@ -45,15 +45,16 @@ pub(crate) struct Console {
 /// # Errors
 /// The record types' file.
 pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
-    let Some(limits) = chassis::rules::numbered(&parts, config.limits).await? else { return Ok(()) };
-    let engine = Engine {
+    let mut engine = Engine {
         records: Arc::new(PgRecords::new(parts.pool.clone())),
         remotes: PerSide { suitex: Arc::new(Absent(Side::Suitex)), netsuite: Arc::new(Absent(Side::Netsuite)) },
         world: Arc::new(chassis::sync::world(&parts.core)?),
         clock: parts.clock.clone(),
         ids: parts.ids.clone(),
-        settings: limits,
+        settings: config.limits,
     };
+    let Some(limits) = chassis::rules::numbered(&parts, engine.settings.clone()).await? else { return Ok(()) };
+    engine.settings = limits;
     // Where an account is known it can be suspended; the gate itself is the writers' business.
     if chassis::gate::Gate::open(&parts).await.is_none() {
         return Ok(());

@@ -19,15 +19,16 @@ pub use config::Config;
 /// # Errors
 /// A subscription that cannot be opened.
 pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
-    let Some(limits) = chassis::rules::numbered(&parts, config.limits.clone()).await? else { return Ok(()) };
-    let engine = Engine {
+    let mut engine = Engine {
         records: Arc::new(PgRecords::new(parts.pool.clone())),
         remotes: PerSide { suitex: Arc::new(Absent(Side::Suitex)), netsuite: Arc::new(Absent(Side::Netsuite)) },
         world: Arc::new(chassis::sync::world(&parts.core)?),
         clock: parts.clock.clone(),
         ids: parts.ids.clone(),
-        settings: limits,
+        settings: config.limits.clone(),
     };
+    let Some(limits) = chassis::rules::numbered(&parts, engine.settings.clone()).await? else { return Ok(()) };
+    engine.settings = limits;
     let limits = WorkerLimits { batch: config.batch, concurrency: 1, ..WorkerLimits::default() };
     let queue = |topic| Arc::new(handler::Queue { topic, engine: engine.clone(), pool: parts.pool.clone() });
     let topics = &parts.core.topics;

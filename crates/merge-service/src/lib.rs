@@ -27,8 +27,7 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let world = Arc::new(chassis::sync::world(&parts.core)?);
     let netsuite: Vec<NetsuiteConfig> = parts.accounts.iter().map(|account| account.as_ref().into()).collect();
     let (handoff, handed) = store::handoff::handoff();
-    let Some(limits) = chassis::rules::numbered(&parts, config.limits.clone()).await? else { return Ok(()) };
-    let engine = Engine {
+    let mut engine = Engine {
         records: Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff)),
         remotes: PerSide {
             suitex: Arc::new(SuitexRemote::open(
@@ -41,8 +40,10 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
         world,
         clock: parts.clock.clone(),
         ids: parts.ids.clone(),
-        settings: limits,
+        settings: config.limits.clone(),
     };
+    let Some(limits) = chassis::rules::numbered(&parts, engine.settings.clone()).await? else { return Ok(()) };
+    engine.settings = limits;
     let accounts: Vec<AccountId> = parts.accounts.iter().map(|account| account.id.clone()).collect();
     let handler = Arc::new(intake::Intake::new(engine.clone(), accounts.clone()));
     let waker = Waker::listen(&parts, store::WORK_CHANNEL, "merge");

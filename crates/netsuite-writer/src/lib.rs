@@ -27,8 +27,7 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
         |account: &model::accounts::AccountSettings| NetsuiteConfig { timeout: config.timeout, ..account.into() };
     let netsuite: Vec<NetsuiteConfig> = parts.accounts.iter().map(|account| with_timeout(account)).collect();
     let (handoff, handed) = store::handoff::handoff();
-    let Some(limits) = chassis::rules::numbered(&parts, config.limits.clone()).await? else { return Ok(()) };
-    let engine = Engine {
+    let mut engine = Engine {
         records: Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff)),
         remotes: PerSide {
             suitex: Arc::new(Absent(Side::Suitex)),
@@ -37,8 +36,10 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
         world: Arc::new(chassis::sync::world(&parts.core)?),
         clock: parts.clock.clone(),
         ids: parts.ids.clone(),
-        settings: limits,
+        settings: config.limits.clone(),
     };
+    let Some(limits) = chassis::rules::numbered(&parts, engine.settings.clone()).await? else { return Ok(()) };
+    engine.settings = limits;
     let Some(gate) = Gate::open(&parts).await else { return Ok(()) };
     let writer = Writer { engine, side: Side::Netsuite, accounts, per_account: config.batch };
     let writing = Arc::new(Writing { writer, gate: gate.clone() });

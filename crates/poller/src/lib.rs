@@ -20,15 +20,16 @@ pub use config::Config;
 pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let configs: Vec<NetsuiteConfig> = parts.accounts.iter().map(|account| account.as_ref().into()).collect();
     let netsuite = Arc::new(NetsuiteRemote::open(&configs, parts.clock.clone(), parts.ids.clone())?);
-    let Some(limits) = chassis::rules::numbered(&parts, config.limits.clone()).await? else { return Ok(()) };
-    let engine = Engine {
+    let mut engine = Engine {
         records: Arc::new(PgRecords::new(parts.pool.clone())),
         remotes: PerSide { suitex: Arc::new(Absent(Side::Suitex)), netsuite: netsuite.clone() },
         world: Arc::new(chassis::sync::world(&parts.core)?),
         clock: parts.clock.clone(),
         ids: parts.ids.clone(),
-        settings: limits,
+        settings: config.limits.clone(),
     };
+    let Some(limits) = chassis::rules::numbered(&parts, engine.settings.clone()).await? else { return Ok(()) };
+    engine.settings = limits;
     let sweeps = parts.accounts.iter().map(|account| {
         let sweeper = sweep::Sweeper {
             account: account.id.clone(),

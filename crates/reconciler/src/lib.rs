@@ -31,15 +31,16 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let netsuite = Arc::new(NetsuiteRemote::open(&configs, parts.clock.clone(), parts.ids.clone())?);
     let tenants = parts.accounts.iter().map(AsRef::as_ref);
     let suitex = Arc::new(SuitexRemote::open(tenants, config.tenant_pool, parts.clock.clone())?);
-    let Some(limits) = chassis::rules::numbered(&parts, config.limits.clone()).await? else { return Ok(()) };
-    let engine = Engine {
+    let mut engine = Engine {
         records: Arc::new(PgRecords::new(parts.pool.clone())),
         remotes: PerSide { suitex, netsuite: netsuite.clone() },
         world: Arc::new(chassis::sync::world(&parts.core)?),
         clock: parts.clock.clone(),
         ids: parts.ids.clone(),
-        settings: limits,
+        settings: config.limits.clone(),
     };
+    let Some(limits) = chassis::rules::numbered(&parts, engine.settings.clone()).await? else { return Ok(()) };
+    engine.settings = limits;
     let sweep_waker = Waker::listen(&parts, store::sweeps::CHANNEL, "sweep");
     let resync_waker = Waker::listen(&parts, store::sweeps::CHANNEL, "resync");
     let mut accounts = Vec::new();

@@ -24,8 +24,7 @@ use handler::{Due, Writing};
 pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let accounts: Vec<AccountId> = parts.accounts.iter().map(|account| account.id.clone()).collect();
     let (handoff, handed) = store::handoff::handoff();
-    let Some(limits) = chassis::rules::numbered(&parts, config.limits.clone()).await? else { return Ok(()) };
-    let engine = Engine {
+    let mut engine = Engine {
         records: Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff)),
         remotes: PerSide {
             suitex: Arc::new(SuitexRemote::open(
@@ -38,8 +37,10 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
         world: Arc::new(chassis::sync::world(&parts.core)?),
         clock: parts.clock.clone(),
         ids: parts.ids.clone(),
-        settings: limits,
+        settings: config.limits.clone(),
     };
+    let Some(limits) = chassis::rules::numbered(&parts, engine.settings.clone()).await? else { return Ok(()) };
+    engine.settings = limits;
     let Some(gate) = Gate::open(&parts).await else { return Ok(()) };
     let writer = Writer { engine, side: Side::Suitex, accounts, per_account: config.batch };
     let writing = Arc::new(Writing { writer, gate: gate.clone() });
