@@ -6,6 +6,7 @@ mod handler;
 use std::sync::Arc;
 
 use chassis::Parts;
+use chassis::crash;
 use chassis::duty::{Duty, Waker};
 use chassis::gate::Gate;
 use chassis::worker::WorkerLimits;
@@ -29,10 +30,10 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let (handoff, handed) = store::handoff::handoff();
     let Some(limits) = chassis::rules::numbered(&parts, config.limits.clone()).await? else { return Ok(()) };
     let engine = Engine {
-        records: Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff)),
+        records: crash::records(Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff))),
         remotes: PerSide {
             suitex: Arc::new(Absent(Side::Suitex)),
-            netsuite: Arc::new(NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?),
+            netsuite: crash::remote(Arc::new(NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?)),
         },
         world: Arc::new(chassis::sync::world(&parts.core)?),
         clock: parts.clock.clone(),
