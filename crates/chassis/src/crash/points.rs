@@ -1,5 +1,6 @@
 //! The points themselves. Nothing but the standard library, so that a test can compile this file alone, as a release build
 //! does, and look at what is left of it.
+#![allow(unreachable_pub)] // what that test compiles is a library
 
 use std::path::PathBuf;
 #[cfg(debug_assertions)]

@@ -27,8 +27,14 @@ async fn killed_before_link(play: &Play, edited: bool) {
     // The new record is noticed before the write's fate is known.
     play.fact("an event about the new record", || async {
         let query =
-            "select exists(select from sync.events where record_id = $1 and side = 'netsuite' and kind = 'hint')";
-        let seen: bool = sqlx::query_scalar(query).bind(&theirs[0]).fetch_one(&play.sides[0].concord).await.unwrap();
+            "select exists(select from sync.events where account_id = $1 and record_type = 'customer' and record_id = $2
+             and side = 'netsuite' and kind = 'hint')";
+        let seen: bool = sqlx::query_scalar(query)
+            .bind(&play.sides[0].account)
+            .bind(&theirs[0])
+            .fetch_one(&play.sides[0].concord)
+            .await
+            .unwrap();
         seen.then_some(())
     })
     .await;

@@ -192,6 +192,7 @@ impl Play {
         [theirs.get(field), ours.get(column)].map(|value| match value {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => plain(number),
             Some(other) => other.to_string(),
         })
     }
@@ -213,6 +214,12 @@ impl Play {
         self.rest().await;
         assert_eq!(self.values(pair, field).await, [value, value], "{field} of {pair:?}");
     }
+}
+
+/// 20.00 and 20.0 are 20.
+fn plain(number: &serde_json::Number) -> String {
+    let text = number.to_string();
+    text.parse::<rust_decimal::Decimal>().map_or(text, |number| number.normalize().to_string())
 }
 
 fn table(kind: &str) -> &'static str {

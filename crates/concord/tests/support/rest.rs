@@ -10,7 +10,7 @@ use crate::play::{LOOK_EVERY, Play, WITHIN};
 
 /// Everything that is under way, with how often; what waits behind a lock of the whole record may.
 const BUSY: &str = "
-    with locked as (select rid from sync.record_lock where account_id = $1 and field is null and released_at is null)
+    with locked as (select rid from sync.record_lock where account_id = $1 and coalesce(field, '*') = '*' and released_at is null)
     select 'sides owed, dirty or in flight' as what, count(*) as n from sync.shadow s
      where s.account_id = $1 and (s.owed or s.dirty_seq <> 0 or s.inflight_write_id is not null)
        and s.rid not in (select rid from locked)
@@ -43,7 +43,7 @@ async fn unrest(sides: &Sides) -> Vec<String> {
     let waiting = sent.iter().filter(|(_, waits)| *waits).count();
     let sent: Vec<Uuid> = sent.into_iter().map(|(id, _)| id).collect();
     let (arrived, posts): (i64, i64) = sqlx::query_as(
-        "select count(*) filter (where event_id = any($2)), count(*) filter (where source = 'netsuite-ue')
+        "select count(*) filter (where event_id = any($2)), count(*) filter (where source = 'netsuite-ue' and auth_context->>'again' is null)
          from sync.event_log where account_id = $1 and kind = 'hint'",
     )
     .bind(&sides.account)
@@ -67,16 +67,16 @@ impl Play {
     pub(crate) async fn calm(&self) {
         let start = Instant::now();
         loop {
-            let mut unrest = Vec::new();
+            let mut reasons = Vec::new();
             for sides in &self.sides {
-                unrest.extend(unrest(sides).await);
+                reasons.extend(unrest(sides).await);
             }
-            if unrest.is_empty() {
+            if reasons.is_empty() {
                 return;
             }
             if start.elapsed() > WITHIN {
                 let why = self.sides[0].why_not_at_rest().await;
-                panic!("not at rest in {WITHIN:?}: {}\n{why}", unrest.join(", "));
+                panic!("not at rest in {WITHIN:?}: {}\n{why}", reasons.join(", "));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
