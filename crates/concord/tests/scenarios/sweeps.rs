@@ -42,7 +42,7 @@ pub(crate) async fn s08_late_visible_commit(play: &Play) {
     let y = play.customer(json!({ "email": "y1@example.test" })).await;
     play.rest().await;
     let edit = json!({ "operation": "update", "type": "customer", "id": x.netsuite, "scripts": false,
-        "changes": { "email": "x2@example.test" }, "visible_after_seconds": 6 });
+        "changes": { "email": "x2@example.test" }, "visible_after_seconds": 5 });
     play.control(0, Method::POST, "edit", edit).await;
     play.ns_quietly(&y, json!({ "email": "y2@example.test" })).await;
     // The watermark stands at y's second, which is not before x's.

@@ -54,11 +54,6 @@ impl Play {
         found.unwrap_or_else(|| panic!("{service} runs"))
     }
 
-    /// Where a service says what it does.
-    pub(crate) fn log(&self, service: &str) -> PathBuf {
-        self.folder.path().join("logs").join(format!("{service}-0.log"))
-    }
-
     fn signal(&self, service: &str, signal: Signal) {
         kill(Pid::from_raw(self.process(service).pid.cast_signed()), signal).unwrap();
     }
@@ -109,5 +104,9 @@ impl Play {
         self.fact(&what, || async { (!armed.file.exists()).then_some(()) }).await;
         let pid = Pid::from_raw(armed.process.pid.cast_signed());
         self.fact(&format!("the end of {what}"), || async { kill(pid, None).is_err().then_some(()) }).await;
+        let log = self.folder.path().join("logs").join(format!("{}-0.log", armed.process.name));
+        let said = std::fs::read_to_string(log).unwrap();
+        let point = armed.file.extension().unwrap().to_string_lossy().into_owned();
+        assert!(said.contains(&format!("dies at its crash point {point}")), "{} died elsewhere", armed.process.name);
     }
 }
