@@ -7,7 +7,7 @@ use crate::play::Play;
 use crate::work::every_event_has_its_outcome;
 
 /// Longer than the write's deadline and its recovery take.
-const LATE_SECONDS: u32 = 6;
+const LATE_SECONDS: u32 = 8;
 
 /// The request is recovered as not landed, another takes its place, and then it arrives.
 pub(crate) async fn told(play: &Play) {

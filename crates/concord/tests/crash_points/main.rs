@@ -31,34 +31,29 @@ mod work;
 use play::Play;
 use work::Work;
 
-/// Who dies where, and how often in a row.
-const DEATHS: &[(&str, &str, usize)] = &[
-    ("merge-service", "K1", 1),
-    ("netsuite-writer", "K6", 2),
-    ("suitex-writer", "K7", 2),
-    ("merge-service", "K2", 1),
-    ("netsuite-writer", "K7", 2),
-    ("suitex-writer", "K6", 1),
-    ("poller", "K10", 1),
-    ("merge-service", "K3", 2),
-    ("outbox-relay", "K11", 1),
-    ("netsuite-writer", "K9", 1),
-    ("merge-service", "K4", 1),
-    ("suitex-writer", "K9", 1),
-    ("merge-service", "K5", 1),
+/// Who dies where, one after the other while users work; after each round everything is at rest and right. The embedded
+/// bus gives what a killed merge-service held back after 15 s: those who die of one service share a round.
+const ROUNDS: &[&[(&str, &str)]] = &[
+    &[("merge-service", "K1"), ("merge-service", "K2")],
+    &[("netsuite-writer", "K6"), ("netsuite-writer", "K6")],
+    &[("suitex-writer", "K7"), ("suitex-writer", "K7")],
+    &[("netsuite-writer", "K7"), ("netsuite-writer", "K7")],
+    &[("suitex-writer", "K6"), ("poller", "K10")],
+    &[("merge-service", "K3"), ("merge-service", "K3"), ("merge-service", "K4"), ("merge-service", "K5")],
+    &[("outbox-relay", "K11"), ("netsuite-writer", "K9"), ("suitex-writer", "K9")],
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_dies_wherever_nothing_is_lost_and_nothing_is_done_twice() {
     let play = Play::open(1, None, &[]).await;
     let mut failed = Vec::new();
-    let mut work = Work::begin(&play).await;
-    for (service, point, times) in DEATHS {
+    let work = Work::begin(&play).await;
+    for round in ROUNDS {
         let start = Instant::now();
-        let died = AssertUnwindSafe(work.goes_on_while(service, point, *times)).catch_unwind().await;
-        println!("{point} of {service}, {times} times: {:.1} s", start.elapsed().as_secs_f64());
+        let died = AssertUnwindSafe(work.goes_on_while(round)).catch_unwind().await;
+        println!("{round:?}: {:.1} s", start.elapsed().as_secs_f64());
         if died.is_err() {
-            failed.push(format!("{point} of {service}"));
+            failed.push(format!("{round:?}"));
             play.tidy().await;
         }
     }
@@ -72,7 +67,7 @@ async fn whoever_dies_wherever_nothing_is_lost_and_nothing_is_done_twice() {
     }
     let output = play.stack.output();
     assert!(failed.is_empty(), "failed: {}; what was said is above\n{output}", failed.join(", "));
-    let deaths: usize = DEATHS.iter().map(|(.., times)| times).sum::<usize>() + people::DEATHS;
+    let deaths: usize = ROUNDS.iter().map(|round| round.len()).sum::<usize>() + people::DEATHS;
     assert_eq!(output.matches(" died: it was ended by SIGABRT").count(), deaths, "{output}");
     play.stack.stop();
 }

@@ -41,16 +41,16 @@ impl<'p> Work<'p> {
         Self { play, ours: customers, theirs, shared }
     }
 
-    /// One service dies so often at one point, users working all the while; then everything must be right.
-    pub(crate) async fn goes_on_while(&mut self, service: &str, point: &str, times: usize) {
+    /// Services die at points, one after the other, users working all the while; then everything must be right.
+    pub(crate) async fn goes_on_while(&self, deaths: &[(&str, &str)]) {
         let play = self.play;
-        let before = play.writes(0).await;
+        let (before, fates) = (play.writes(0).await, fates(&play.sides[0]).await);
         let mut done = Done::default();
         let mut points = 10 * i64::from(play.next() + 1);
         play.sx(&self.shared, &format!("loyalty_points = {points}")).await;
         done.suitex += 1;
         play.rest().await;
-        for _ in 0..times {
+        for (service, point) in deaths {
             let armed = play.arm(service, point);
             self.edit(&mut done).await;
             play.sx(&self.shared, "loyalty_points = loyalty_points + 5").await;
@@ -70,6 +70,12 @@ impl<'p> Work<'p> {
             assert_eq!(made(sides, name).await, [1, 1], "records called {name}, in NetSuite and in SuiteX");
         }
         every_event_has_its_outcome(sides).await;
+        // A write that died before it was sent was looked for in vain, one that died after it landed was found.
+        let fates_now = self::fates(&play.sides[0]).await;
+        for (n, point) in ["K6", "K7"].into_iter().enumerate() {
+            let asked = deaths.iter().any(|(_, died_at)| *died_at == point);
+            assert!(!asked || fates_now[n] > fates[n], "{point}: recoveries {fates:?}, then {fates_now:?}");
+        }
         let written = play.writes(0).await - before;
         let made_here = i64::try_from(done.suitex_made.len()).unwrap();
         let made_there = i64::try_from(done.netsuite_made.len()).unwrap();
@@ -103,6 +109,14 @@ impl<'p> Work<'p> {
         done.suitex_made.push(here);
         done.netsuite_made.push(there);
     }
+}
+
+/// Recoveries that found nothing, and that found the write.
+async fn fates(sides: &Sides) -> [i64; 2] {
+    let query = "select count(*) filter (where outcome = 'unknown'), count(*) filter (where outcome = 'recovered')
+         from sync.event_audit_log where account_id = $1";
+    let (vain, found) = sqlx::query_as(query).bind(&sides.account).fetch_one(&sides.concord).await.unwrap();
+    [vain, found]
 }
 
 /// Records of this name in NetSuite and in SuiteX.

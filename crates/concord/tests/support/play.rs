@@ -21,7 +21,7 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Short waits, where the defaults only make a test longer.
 const SETTINGS: &[&str] =
-    &["POLL_INTERVAL_SECONDS=0.2", "WRITE_TIMEOUT_SECONDS=2", "WRITE_DEADLINE_SECONDS=3", "MERGE_LEASE_SECONDS=2"];
+    &["POLL_INTERVAL_SECONDS=0.2", "WRITE_TIMEOUT_SECONDS=2", "WRITE_DEADLINE_SECONDS=4", "MERGE_LEASE_SECONDS=2"];
 
 /// A running stack, seen from outside.
 pub(crate) struct Play {
