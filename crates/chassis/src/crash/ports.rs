@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use model::limits::DeleteBrake;
 use model::record::Windows;
 use model::spec::TypeSpec;
 use model::{
@@ -73,6 +74,20 @@ impl store::records::Records for Records {
 
     async fn candidates(&self, account: &AccountId, kind: &RecordType, key: &str) -> Result<Vec<Rid>, StoreError> {
         self.0.candidates(account, kind, key).await
+    }
+
+    async fn may_delete(
+        &self,
+        account: &AccountId,
+        record_type: &RecordType,
+        brake: &DeleteBrake,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.0.may_delete(account, record_type, brake, now).await
+    }
+
+    async fn writes_by_themselves(&self, record: &RecordRef, since: Timestamp) -> Result<Option<u64>, StoreError> {
+        self.0.writes_by_themselves(record, since).await
     }
 
     async fn next_due(&self, accounts: &[AccountId], side: Option<Side>) -> Result<Option<Timestamp>, StoreError> {

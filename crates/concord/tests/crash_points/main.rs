@@ -65,6 +65,7 @@ async fn whoever_dies_wherever_nothing_is_lost_and_nothing_is_done_twice() {
         }
         println!("{what}: {:.1} s", start.elapsed().as_secs_f64());
     }
+    assert_eq!(play.errors().await, Vec::<String>::new());
     let output = play.stack.output();
     assert!(failed.is_empty(), "failed: {}; what was said is above\n{output}", failed.join(", "));
     let deaths: usize = ROUNDS.iter().map(|round| round.len()).sum::<usize>() + people::DEATHS;

@@ -86,5 +86,6 @@ async fn scenarios_come_out_on_real_processes() {
     assert!(failed.is_empty(), "failed: {}; what was said is above\n{output}", failed.join(", "));
     play.rest().await;
     assert_eq!(play.differences().await, Vec::<String>::new());
+    assert_eq!(play.errors().await, Vec::<String>::new());
     play.stack.stop();
 }

@@ -107,6 +107,14 @@ impl Play {
         }
     }
 
+    /// What failed and waits for a person.
+    pub(crate) async fn errors(&self) -> Vec<String> {
+        let query =
+            "select coalesce(record_type, '?') || ' ' || coalesce(record_id, '?') || ': ' || code || ', ' || reason
+             from sync.sync_error_queue where status = 'open' order by id";
+        sqlx::query_scalar(query).fetch_all(&self.sides[0].concord).await.unwrap()
+    }
+
     /// What differs between the sides.
     pub(crate) async fn differences(&self) -> Vec<String> {
         let mut found = Vec::new();
