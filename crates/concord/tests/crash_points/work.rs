@@ -1,7 +1,10 @@
 //! Users' work on several records of both sides, in which every crash point is passed.
 
+use std::collections::BTreeMap;
+
 use concord::sides::{Edit, Sides};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::play::{Pair, Play};
 
@@ -27,6 +30,14 @@ struct Done {
     suitex_made: Vec<String>,
     netsuite: i64,
     netsuite_made: Vec<String>,
+    /// By record and field, what somebody typed last.
+    typed: BTreeMap<(Uuid, &'static str), (Pair, String)>,
+}
+
+impl Done {
+    fn typed(&mut self, pair: &Pair, field: &'static str, value: String) {
+        self.typed.insert((pair.rid, field), (pair.clone(), value));
+    }
 }
 
 impl<'p> Work<'p> {
@@ -65,6 +76,9 @@ impl<'p> Work<'p> {
             play.values(&self.shared, "custentity_loyalty_points").await,
             [points.to_string(), points.to_string()]
         );
+        for ((_, field), (pair, value)) in &done.typed {
+            assert_eq!(play.values(pair, field).await, [value.clone(), value.clone()], "{field} of {pair:?}");
+        }
         let sides = &play.sides[0];
         for name in done.suitex_made.iter().chain(&done.netsuite_made) {
             assert_eq!(made(sides, name).await, [1, 1], "records called {name}, in NetSuite and in SuiteX");
@@ -88,14 +102,21 @@ impl<'p> Work<'p> {
     async fn edit(&self, done: &mut Done) {
         let play = self.play;
         for pair in &self.ours {
-            play.sx(pair, &format!("phone = '{}'", play.next())).await;
+            let phone = play.next().to_string();
+            play.sx(pair, &format!("phone = '{phone}'")).await;
+            done.typed(pair, "phone", phone);
         }
-        for (n, pair) in self.theirs.iter().enumerate() {
-            let email = json!({ "email": format!("u{}@example.test", play.next()) });
+        for (n, pair) in self.theirs.iter().chain([&self.shared]).enumerate() {
+            let email = format!("u{}@example.test", play.next());
+            let changes = json!({ "email": email });
             // One edit goes past the scripts: only the poller will notice.
-            if n == 0 { play.ns_quietly(pair, email).await } else { play.ns(pair, email).await }
+            if n == 0 {
+                play.ns_quietly(pair, changes).await
+            } else {
+                play.ns(pair, changes).await
+            }
+            done.typed(pair, "email", email);
         }
-        play.ns(&self.shared, json!({ "email": format!("u{}@example.test", play.next()) })).await;
         let (here, there) = (format!("Made here {}", play.next()), format!("Made there {}", play.next()));
         // With every field that a side would fill in by itself, and tell the other.
         let values =
@@ -130,7 +151,7 @@ async fn made(sides: &Sides, name: &str) -> [usize; 2] {
 
 /// Every event the tenant's outbox ever had is in the log, and every event of the log has an outcome that is no failure.
 pub(crate) async fn every_event_has_its_outcome(sides: &Sides) {
-    let sent: Vec<uuid::Uuid> = sqlx::query_scalar(
+    let sent: Vec<Uuid> = sqlx::query_scalar(
         "select event_id from concord.outbox_events where record_type in ('customer', 'item', 'salesorder')",
     )
     .fetch_all(&sides.suitex)
