@@ -7,6 +7,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 pub mod accounts;
 pub mod bus;
+pub mod crash;
 pub mod duty;
 pub mod gate;
 pub mod health;

@@ -18,6 +18,7 @@ use crate::accounts::Accounts;
 use crate::bus::postgres::{PostgresBus, PostgresBusLimits};
 use crate::bus::pubsub::PubSubBus;
 use crate::bus::{Bus, SubscriptionSpec};
+use crate::crash;
 use crate::health::{self, Health, Routes};
 use crate::relay::{self, RelayLimits};
 use crate::settings::{BusSettings, CoreSettings, SettingError, Settings};
@@ -95,7 +96,7 @@ where
     S: FnOnce(Parts, C) -> F,
     F: Future<Output = anyhow::Result<()>>,
 {
-    let settings = read_all(read);
+    let settings = read_all(name, read);
     let (core, accounts, config) = match settings {
         Ok(settings) => settings,
         Err(error) => {
@@ -123,9 +124,11 @@ where
 }
 
 fn read_all<C>(
+    name: &str,
     read: impl FnOnce(&Settings) -> Result<C, SettingError>,
 ) -> Result<(CoreSettings, Accounts, C), SettingError> {
     let settings = Settings::from_process()?;
+    crash::arm(name, &settings)?;
     let core = CoreSettings::from_settings(&settings)?;
     // Services read the file again when they start; by then it is too late to say "at once" that it is wrong.
     crate::sync::world(&core)?;
@@ -167,7 +170,7 @@ pub async fn assemble(
     shutdown: CancellationToken,
 ) -> anyhow::Result<Parts> {
     let pool = connect(name, &core)?;
-    let bus = open_bus(&core, pool.clone()).await?;
+    let bus = crash::bus(open_bus(&core, pool.clone()).await?, &core.topics);
     Ok(Parts {
         name,
         core: Arc::new(core),

@@ -126,7 +126,7 @@ pub struct Common {
     pub keep: bool,
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
+pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("accepted is NAME=VALUE, for example MERGE_LOOPS=4")?;
     Ok((name.to_owned(), value.to_owned()))
 }

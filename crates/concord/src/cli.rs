@@ -105,6 +105,9 @@ struct Dev {
     /// Several processes of one service; may be repeated
     #[arg(long, value_name = "SERVICE=N", value_parser = replicas)]
     replicas: Vec<(String, usize)>,
+    /// A setting of the services
+    #[arg(long, value_name = "NAME=VALUE", value_parser = bench::setting, hide = true)]
+    set: Vec<(String, String)>,
     #[command(flatten)]
     places: Places,
 }
@@ -237,7 +240,7 @@ impl Dev {
             replicas: self.replicas,
             emulator_host: self.places.emulator_host(),
             inherited: inherited(),
-            settings: Vec::new(),
+            settings: self.set,
         }
     }
 }

@@ -203,6 +203,7 @@ const SHARED: &[(&str, Change<'_>)] = &[
     ("CONCORD_CONFIG", Change::File("DATABASE_URL = [\"hush-5ecret\"")),
     ("CONCORD_TYPES", Change::Text("/nowhere/types.toml")),
     ("CONCORD_TYPES", Change::File("[[type]]\nname = \"customer\"\n")),
+    ("CONCORD_CRASH_POINTS", Change::Text("/nowhere/points")),
     ("CONCORD_REPLICA", Change::Text("first")),
     ("CONCORD_LOG", Change::Text("xml")),
     ("RUST_LOG", Change::Text("chassis=loudly")),

@@ -46,7 +46,7 @@ pub(crate) struct Console {
 /// The record types' file.
 pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let mut engine = Engine {
-        records: Arc::new(PgRecords::new(parts.pool.clone())),
+        records: chassis::crash::records(Arc::new(PgRecords::new(parts.pool.clone()))),
         remotes: PerSide { suitex: Arc::new(Absent(Side::Suitex)), netsuite: Arc::new(Absent(Side::Netsuite)) },
         world: Arc::new(chassis::sync::world(&parts.core)?),
         clock: parts.clock.clone(),

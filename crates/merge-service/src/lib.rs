@@ -8,6 +8,7 @@ mod intake;
 use std::sync::Arc;
 
 use chassis::Parts;
+use chassis::crash;
 use chassis::duty::Waker;
 use chassis::worker::WorkerLimits;
 use model::{AccountId, PerSide};
@@ -28,14 +29,14 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let netsuite: Vec<NetsuiteConfig> = parts.accounts.iter().map(|account| account.as_ref().into()).collect();
     let (handoff, handed) = store::handoff::handoff();
     let mut engine = Engine {
-        records: Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff)),
+        records: crash::records(Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff))),
         remotes: PerSide {
-            suitex: Arc::new(SuitexRemote::open(
+            suitex: crash::remote(Arc::new(SuitexRemote::open(
                 parts.accounts.iter().map(AsRef::as_ref),
                 config.tenant_pool,
                 parts.clock.clone(),
-            )?),
-            netsuite: Arc::new(NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?),
+            )?)),
+            netsuite: crash::remote(Arc::new(NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?)),
         },
         world,
         clock: parts.clock.clone(),

@@ -32,6 +32,9 @@ impl Handler for Writing {
         match self.writer.answer(records, &|account: &AccountId| self.gate.may_write(account)).await {
             Ok(written) => {
                 count(&written);
+                if written.claimed > 0 {
+                    chassis::crash::point("K9");
+                }
                 batch.iter().map(|_| Ok(())).collect()
             }
             Err(error) => {

@@ -6,6 +6,7 @@ mod handler;
 use std::sync::Arc;
 
 use chassis::Parts;
+use chassis::crash;
 use chassis::duty::{Duty, Waker};
 use chassis::gate::Gate;
 use chassis::worker::WorkerLimits;
@@ -28,10 +29,10 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let netsuite: Vec<NetsuiteConfig> = parts.accounts.iter().map(|account| with_timeout(account)).collect();
     let (handoff, handed) = store::handoff::handoff();
     let mut engine = Engine {
-        records: Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff)),
+        records: crash::records(Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff))),
         remotes: PerSide {
             suitex: Arc::new(Absent(Side::Suitex)),
-            netsuite: Arc::new(NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?),
+            netsuite: crash::remote(Arc::new(NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?)),
         },
         world: Arc::new(chassis::sync::world(&parts.core)?),
         clock: parts.clock.clone(),

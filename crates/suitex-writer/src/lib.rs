@@ -6,6 +6,7 @@ mod handler;
 use std::sync::Arc;
 
 use chassis::Parts;
+use chassis::crash;
 use chassis::duty::{Duty, Waker};
 use chassis::gate::Gate;
 use chassis::worker::WorkerLimits;
@@ -25,13 +26,13 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let accounts: Vec<AccountId> = parts.accounts.iter().map(|account| account.id.clone()).collect();
     let (handoff, handed) = store::handoff::handoff();
     let mut engine = Engine {
-        records: Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff)),
+        records: crash::records(Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff))),
         remotes: PerSide {
-            suitex: Arc::new(SuitexRemote::open(
+            suitex: crash::remote(Arc::new(SuitexRemote::open(
                 parts.accounts.iter().map(AsRef::as_ref),
                 config.tenant_pool,
                 parts.clock.clone(),
-            )?),
+            )?)),
             netsuite: Arc::new(Absent(Side::Netsuite)),
         },
         world: Arc::new(chassis::sync::world(&parts.core)?),

@@ -113,8 +113,14 @@ impl TestStack {
     }
 
     /// Kills a process (SIGKILL) and waits until its successor stands in `dev.json` and is ready.
+    #[allow(dead_code)] // not every test kills
     pub(crate) async fn kill(&self, process: &Process) {
         kill(Pid::from_raw(process.pid.cast_signed()), Signal::SIGKILL).expect("a running process can be killed");
+        self.back(process).await;
+    }
+
+    /// Waits until the successor of a process that died stands in `dev.json` and is ready.
+    pub(crate) async fn back(&self, process: &Process) {
         let start = Instant::now();
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3)).build().expect("a client");
         loop {

@@ -1,0 +1,74 @@
+//! Real processes die at every crash point of semantics §2.10, on one running stack: at the very line, by `abort`, in the
+//! middle of users' work on several records. Afterwards both sides agree, nothing is owed or on its way, nothing was made
+//! twice, every event has an outcome, and no more was written than users did (I11).
+#![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use futures::FutureExt;
+
+#[path = "../support/play.rs"]
+#[allow(dead_code)] // the scenarios use the rest
+mod play;
+#[path = "../support/rest.rs"]
+#[allow(dead_code)]
+mod rest;
+#[path = "../support/stack.rs"]
+#[allow(dead_code)] // the tests of the stack itself use the rest
+mod stack;
+#[path = "../support/told.rs"]
+#[allow(dead_code)]
+mod told;
+#[path = "../support/world.rs"]
+#[allow(dead_code)]
+mod world;
+
+mod late;
+mod people;
+mod work;
+
+use play::Play;
+use work::Work;
+
+/// Who dies where, one after the other while users work; after each round everything is at rest and right. The embedded
+/// bus gives what a killed merge-service held back after 15 s: those who die of one service share a round.
+const ROUNDS: &[&[(&str, &str)]] = &[
+    &[("merge-service", "K1"), ("merge-service", "K2")],
+    &[("netsuite-writer", "K6"), ("netsuite-writer", "K6")],
+    &[("suitex-writer", "K7"), ("suitex-writer", "K7")],
+    &[("netsuite-writer", "K7"), ("netsuite-writer", "K7")],
+    &[("suitex-writer", "K6"), ("poller", "K10")],
+    &[("merge-service", "K3"), ("merge-service", "K3"), ("merge-service", "K4"), ("merge-service", "K5")],
+    &[("outbox-relay", "K11"), ("netsuite-writer", "K9"), ("suitex-writer", "K9")],
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_dies_wherever_nothing_is_lost_and_nothing_is_done_twice() {
+    let play = Play::open(1, None, &[]).await;
+    let mut failed = Vec::new();
+    let work = Work::begin(&play).await;
+    for round in ROUNDS {
+        let start = Instant::now();
+        let died = AssertUnwindSafe(work.goes_on_while(round)).catch_unwind().await;
+        println!("{round:?}: {:.1} s", start.elapsed().as_secs_f64());
+        if died.is_err() {
+            failed.push(format!("{round:?}"));
+            play.tidy().await;
+        }
+    }
+    for (what, told) in [("K8", late::told(&play).boxed()), ("K12", people::told(&play).boxed())] {
+        let start = Instant::now();
+        if AssertUnwindSafe(told).catch_unwind().await.is_err() {
+            failed.push(what.to_owned());
+            play.tidy().await;
+        }
+        println!("{what}: {:.1} s", start.elapsed().as_secs_f64());
+    }
+    assert_eq!(play.errors().await, Vec::<String>::new());
+    let output = play.stack.output();
+    assert!(failed.is_empty(), "failed: {}; what was said is above\n{output}", failed.join(", "));
+    let deaths: usize = ROUNDS.iter().map(|round| round.len()).sum::<usize>() + people::DEATHS;
+    assert_eq!(output.matches(" died: it was ended by SIGABRT").count(), deaths, "{output}");
+    play.stack.stop();
+}
