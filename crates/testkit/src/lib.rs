@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod checks;
+pub mod creates;
 pub mod memory;
 pub mod pause;
 pub mod scene;
