@@ -3,6 +3,7 @@
 pub mod checks;
 pub mod creates;
 pub mod memory;
+pub mod mutants;
 pub mod pause;
 pub mod scene;
 pub mod sim;
