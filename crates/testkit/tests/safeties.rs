@@ -185,3 +185,21 @@ fn a_write_is_verified_by_a_read() {
         assert_eq!(scene.value(&ns, "b"), text("ours"));
     });
 }
+
+/// What the side filled in is not in our request: no delta may stand for a read before the record was read back. The event
+/// of the create itself asks for a read too, where one comes.
+#[test]
+fn a_create_is_read_back() {
+    scene(no_user_events(), |scene| {
+        scene.fill_in(NS, "w", text("filled in"));
+        let sx = scene.create(SX, &[("b", text("A"))]);
+        scene.merge();
+        scene.answer(NS);
+        let shadow = &scene.record(&sx).shadows[NS];
+        assert!(shadow.dirty() && shadow.must_read, "acknowledged, and to be read");
+        assert!(!shadow.complete, "what the side filled in is not known yet");
+        scene.settle();
+        assert!(scene.record(&sx).shadows[NS].complete);
+        assert_eq!(scene.value(&sx, "w"), text("filled in"));
+    });
+}
