@@ -9,7 +9,7 @@ STATE_DIR ?= .concord
 SEED ?= 1
 ARGS ?=
 
-.PHONY: help run test check bench sim db clean setup clients bins fast scripts suite
+.PHONY: help run test check bench sim mutants db clean setup clients bins fast scripts suite
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -35,6 +35,9 @@ bench: setup ## Throughput and latency, beside their ceilings (minutes; see crat
 sim: ## Seeded worlds over the real services: SEED=7 repeats one run
 	cargo build --release --locked -p concord --bin concord
 	target/release/concord sim --seed $(SEED) $(ARGS)
+
+mutants: ## Break the core in every named way, each must be noticed (half an hour; see crates/testkit/README.md)
+	cargo run --release --locked -p testkit --example mutants -- $(ARGS)
 
 db: ## A psql session on the running stack's database
 	@"$$(.ci/setup --pg-bin)/psql" "$$(sed -n 's/^ *"database_url": "\(postgres:[^"]*\/concord\)",*$$/\1/p' $(STATE_DIR)/dev.json)"

@@ -11,6 +11,7 @@ use crate::dev::BusChoice;
 use crate::dev::programs::{Hints, Programs};
 
 pub mod ceilings;
+pub mod creates;
 pub mod feed;
 pub mod latency;
 pub mod machine;
@@ -32,6 +33,8 @@ pub enum Verb {
     Latency(Latency),
     /// Log entries folded anew and compared per second, beside the bare scan of the same table
     Replay(Replay),
+    /// Creates in virtual time, with lost answers, dying writers and two writers at once: duplicates, losses, calls per create
+    Creates(Creates),
 }
 
 /// `concord bench replay`.
@@ -49,6 +52,20 @@ pub struct Replay {
     /// What all measurements understand.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// `concord bench creates`.
+#[derive(Debug, Clone, Args)]
+pub struct Creates {
+    /// Records to make
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub count: u64,
+    /// The first world's seed; the same seed and count give the same run
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print JSON alone
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `concord bench pipeline`.
@@ -150,12 +167,13 @@ pub struct Surroundings {
 /// # Errors
 /// When the stack cannot be started, an event is not settled as it must be, or a process dies meanwhile.
 pub fn run(verb: &Verb, around: &Surroundings) -> Result<()> {
-    let programs = Programs::find(&around.hints)?;
     let common = match verb {
         Verb::Pipeline(asked) => &asked.common,
         Verb::Latency(asked) => &asked.common,
         Verb::Replay(asked) => &asked.common,
+        Verb::Creates(asked) => return creates::run(asked),
     };
+    let programs = Programs::find(&around.hints)?;
     let place = Place::make()?;
     let front = Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let load = Builder::new_multi_thread().worker_threads(2).thread_name("load").enable_all().build();
@@ -190,6 +208,7 @@ async fn measure(
         Verb::Pipeline(asked) => pipeline::measure(asked, around, programs, folder, load).await,
         Verb::Latency(asked) => latency::measure(asked, around, programs, folder, load).await,
         Verb::Replay(asked) => replay::measure(asked, around, programs, folder, load).await,
+        Verb::Creates(_) => anyhow::bail!("creates are counted in virtual time, without a stack"),
     }
 }
 

@@ -25,7 +25,12 @@ pub fn check(book: &Book, stage: &Stage) -> Vec<String> {
         }
     }
     linked(book, stage, &mut breaches);
-    accounted(book, &mut breaches);
+    accounted(book, stage, &mut breaches);
+    let left = book.relayed + book.outbox.len() as u64;
+    if left != book.stored_out {
+        breaches
+            .push(format!("R11: of {} messages stored in the outbox {left} are published or wait", book.stored_out));
+    }
     bounded(book, stage, &mut breaches);
     lost::check(book, stage, &mut breaches);
     breaches
@@ -141,8 +146,13 @@ fn linked(book: &Book, stage: &Stage, breaches: &mut Vec<String>) {
     }
 }
 
-/// I8: every hint ended, once (twice is noticed while storing).
-fn accounted(book: &Book, breaches: &mut Vec<String>) {
+/// I8: every event has one row under its own id, and ended, once (twice is noticed while storing).
+fn accounted(book: &Book, stage: &Stage, breaches: &mut Vec<String>) {
+    for (_, event) in &stage.bus.raw.ever {
+        if !book.heard.contains_key(&(event.account.clone(), event.event_id)) {
+            breaches.push(format!("I8: event {} about {} left no row", event.event_id, event.record_id));
+        }
+    }
     for ((account, event_id), heard) in &book.heard {
         if heard.disposition.is_none() {
             breaches.push(format!("I8: event {event_id} of {account} about {} is not settled", heard.record));

@@ -33,11 +33,10 @@ impl Future for Pause {
 }
 
 /// Transactions with a point before each one (not begun yet) and after it (committed, but the caller has not heard).
-#[derive(Debug)]
-pub struct Paced<R>(pub R);
+pub struct Paced<'a>(pub &'a dyn Records);
 
 #[async_trait]
-impl<R: Records> Records for Paced<R> {
+impl Records for Paced<'_> {
     async fn take_in(
         &self,
         hints: &[&Hint],

@@ -161,7 +161,7 @@ impl Scene<'_, '_> {
         self.run.relay_suitex();
         while self.stage(|stage| !stage.bus.raw.is_empty()) {
             self.run.start_intake(100);
-            self.run.finish_tasks();
+            self.finish_last();
         }
     }
 
@@ -215,9 +215,33 @@ impl Scene<'_, '_> {
         self.until(|stage| stage.landed.len() > landed);
     }
 
-    /// The step begun last goes on to its next point.
+    /// The step begun last goes on to its next point. True when it has ended.
     pub fn step(&mut self) -> bool {
         self.run.poll_last()
+    }
+
+    /// The step begun last goes on to its end; the others stay where they are.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn finish_last(&mut self) {
+        self.run.finish_last_task();
+        assert_eq!(self.run.failures, Vec::<String>::new());
+    }
+
+    /// Begins a merge step of what is due; it has read, and stands before the transaction that folds.
+    ///
+    /// # Panics
+    /// When nothing of the record is due.
+    pub fn begin_merge(&mut self, place: &Place) {
+        self.run.start_merge();
+        let before = self.record(place).head.lease_token;
+        while self.record(place).head.lease_token == before {
+            assert!(!self.step(), "nothing was due");
+        }
+        for _ in 0..3 {
+            assert!(!self.step(), "the step ended before it folded"); // to the read, through it, to the transaction
+        }
     }
 
     /// The process of the step begun last dies.
@@ -246,7 +270,7 @@ impl Scene<'_, '_> {
         for n in 0..self.run.accounts.len() {
             for spec in 0..self.run.core.world.types.len() {
                 self.run.start_sweep(n, spec);
-                self.finish();
+                self.finish_last();
             }
         }
     }
@@ -289,24 +313,31 @@ impl Scene<'_, '_> {
     }
 
     /// A bell rings on a side for a reason of no importance.
+    pub fn make_dirty(&mut self, place: &Place, side: Side) {
+        let now = self.run.clock.now();
+        self.change(place, |record| {
+            let shadow = &mut record.shadows[side];
+            shadow.ring(now, true, true);
+            shadow.ready_at = Some(now);
+        });
+    }
+
+    /// The stored record is changed by somebody the scenario does not show.
     ///
     /// # Panics
-    /// When the store fails.
-    pub fn make_dirty(&mut self, place: &Place, side: Side) {
-        let (core, key) = (self.run.core, self.record(place).key);
-        let now = core.clock.now();
+    /// When the store refuses it.
+    pub fn change(&mut self, place: &Place, change: impl Fn(&mut Record) + Send + Sync) {
+        let key = self.record(place).key;
         let mut plan = |views: &[View]| -> Vec<Patch> {
-            let ring = |view: &View| {
+            let changed = |view: &View| {
                 let mut patch = Patch::of(view.record.clone());
-                let shadow = &mut patch.record.shadows[side];
-                shadow.ring(now, true, true);
-                shadow.ready_at = Some(now);
+                change(&mut patch.record);
                 patch
             };
-            views.iter().map(ring).collect()
+            views.iter().map(changed).collect()
         };
-        let stored = wait(core.records.transact(&Pick::These(vec![key]), false, &mut plan));
-        stored.expect("the store in memory does not fail");
+        let stored = wait(self.run.core.records.transact(&Pick::These(vec![key]), false, &mut plan));
+        stored.expect("the change can be stored");
     }
 
     /// Doorbells of a side that wait on the bus.
@@ -381,6 +412,16 @@ impl Scene<'_, '_> {
         assert_eq!(breaches, Vec::<String>::new(), "{}", self.story());
         let repeated = self.run.repeat();
         assert_eq!(repeated, Vec::<String>::new(), "{}", self.story());
+    }
+
+    /// Events ever published to `events.raw`.
+    pub fn published(&self) -> usize {
+        self.stage(|stage| stage.bus.raw.ever.len())
+    }
+
+    /// How often something of [`crate::world::coverage`] happened.
+    pub fn happened(&self, what: &str) -> u64 {
+        self.stage(|stage| stage.coverage.of(what))
     }
 
     /// What happened so far.

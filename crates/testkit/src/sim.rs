@@ -7,6 +7,7 @@ use model::limits::Limits;
 use model::spec::World;
 use model::{AccountId, ManualClock, PerSide, SeededIds, Side, Timestamp};
 use steps::Core;
+use store::records::Records;
 
 use crate::checks::check;
 use crate::memory::MemRecords;
@@ -17,6 +18,7 @@ use crate::world::remote::{SimRemote, lock};
 use crate::world::run::Run;
 use crate::world::stage::Stage;
 use crate::world::types::types;
+pub use crate::world::vary::Profile;
 use crate::world::vary::Vary;
 
 /// What to run.
@@ -26,10 +28,21 @@ pub struct SimArgs {
     pub seed: u64,
     /// How many runs.
     pub runs: u64,
+    /// Which worlds.
+    pub profile: Profile,
     /// No run begins after this long.
     pub time_limit: Option<Duration>,
     /// Tell the story of every run that fails.
     pub verbose: bool,
+    /// Stop at the first run that breaks an invariant.
+    pub until_broken: bool,
+}
+
+impl SimArgs {
+    /// So many runs from a seed, whatever comes of them.
+    pub fn of(seed: u64, runs: u64) -> Self {
+        Self { seed, runs, profile: Profile::Default, time_limit: None, verbose: false, until_broken: false }
+    }
 }
 
 /// A run that broke an invariant.
@@ -37,6 +50,8 @@ pub struct SimArgs {
 pub struct Broken {
     /// Its seed.
     pub seed: u64,
+    /// Drawn as.
+    pub profile: Profile,
     /// What broke, each with the invariant's number.
     pub breaches: Vec<String>,
     /// The run's story, when asked for.
@@ -46,7 +61,11 @@ pub struct Broken {
 impl Broken {
     /// The command that repeats it.
     pub fn command(&self) -> String {
-        format!("concord sim --seed {} --runs 1 --verbose", self.seed)
+        let profile = match self.profile {
+            Profile::Default => String::new(),
+            other => format!(" --profile {}", other.as_str()),
+        };
+        format!("concord sim --seed {}{profile} --runs 1 --verbose", self.seed)
     }
 }
 
@@ -87,6 +106,34 @@ pub struct Outcome {
     pub story: Vec<String>,
 }
 
+/// Runs worlds on all processors, each its stretch of the seeds: the same worlds as [`run`], in whatever order.
+///
+/// # Panics
+/// When a world panics: what a world breaks is reported, so that is a mistake of the world itself.
+pub fn run_parallel(args: &SimArgs) -> SimReport {
+    let most = usize::try_from(args.runs).unwrap_or(usize::MAX).max(1);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(most) as u64;
+    let share = args.runs.div_ceil(workers);
+    let stretch = |worker: u64| SimArgs {
+        seed: args.seed.saturating_add(worker * share),
+        runs: share.min(args.runs.saturating_sub(worker * share)),
+        ..args.clone()
+    };
+    let workers: Vec<_> = (0..workers).map(stretch).map(|args| std::thread::spawn(move || run(&args))).collect();
+    let mut whole = SimReport::default();
+    for worker in workers {
+        let part = worker.join().expect("a world that breaks is reported, not a panic");
+        whole.runs += part.runs;
+        whole.broken_runs += part.broken_runs;
+        whole.coverage.merge(&part.coverage);
+        whole.took = whole.took.max(part.took);
+        whole.broken.extend(part.broken);
+    }
+    whole.broken.sort_by_key(|broken| broken.seed);
+    whole.broken.truncate(MOST_BROKEN);
+    whole
+}
+
 /// Runs worlds one after another, from `seed` on.
 pub fn run(args: &SimArgs) -> SimReport {
     #[allow(clippy::disallowed_methods)] // how long the batch took is no part of any run
@@ -96,13 +143,21 @@ pub fn run(args: &SimArgs) -> SimReport {
         if args.time_limit.is_some_and(|limit| begin.elapsed() >= limit) {
             break;
         }
-        let outcome = run_one(seed, args.verbose);
+        let outcome = run_as(args.profile, seed, args.verbose);
         report.runs += 1;
         report.coverage.merge(&outcome.coverage);
         if !outcome.breaches.is_empty() {
             report.broken_runs += 1;
             if report.broken.len() < MOST_BROKEN {
-                report.broken.push(Broken { seed, breaches: outcome.breaches, story: outcome.story });
+                report.broken.push(Broken {
+                    seed,
+                    profile: args.profile,
+                    breaches: outcome.breaches,
+                    story: outcome.story,
+                });
+            }
+            if args.until_broken {
+                break;
             }
         }
     }
@@ -115,10 +170,15 @@ fn beginning() -> Timestamp {
     Timestamp::from_second(1_800_000_000).expect("a constant within the calendar")
 }
 
-/// One run.
+/// One run of the default profile.
 pub fn run_one(seed: u64, story: bool) -> Outcome {
+    run_as(Profile::Default, seed, story)
+}
+
+/// One run.
+pub fn run_as(profile: Profile, seed: u64, story: bool) -> Outcome {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let vary = Vary::draw(&mut rng);
+    let vary = profile.draw(&mut rng);
     run_world(seed, rng, vary, story)
 }
 
@@ -127,11 +187,22 @@ pub fn account(n: usize) -> AccountId {
     AccountId::parse(&format!("ACCT{n}")).expect("letters and digits are an account id")
 }
 
+/// What a run is asked about once it has come to rest, before the invariants are checked: further breaches.
+pub type AtRest<'a> = dyn FnMut(&MemRecords) -> Vec<String> + 'a;
+
 fn run_world(seed: u64, rng: fastrand::Rng, vary: Vary, story: bool) -> Outcome {
+    let book = MemRecords::new();
+    let ports = Ports { seed, rng, vary, story, book: &book, records: &book };
+    run_over(ports, &mut |_| Vec::new())
+}
+
+/// One run over ports of the caller's. `at_rest` is asked before the invariants are.
+pub fn run_over(ports: Ports<'_>, at_rest: &mut AtRest<'_>) -> Outcome {
+    let (vary, story) = (ports.vary.clone(), ports.story);
     let world = types(vary.delete, vary.line_delete, vary.lock);
     let mut breaches = Vec::new();
-    let mut stage = with_run(seed, rng, vary.clone(), world, story, |run| {
-        breaches = play(run, &vary);
+    let mut stage = with_ports(ports, world, |run| {
+        breaches = play(run, &vary, at_rest);
         breaches.append(&mut run.failures);
         if story && !breaches.is_empty() {
             let mut stage = lock(run.stage);
@@ -143,7 +214,23 @@ fn run_world(seed: u64, rng: fastrand::Rng, vary: Vary, story: bool) -> Outcome 
     Outcome { breaches, coverage: stage.coverage, story: stage.trace.take().unwrap_or_default() }
 }
 
-/// Builds the ports of one run, hands it over, and gives back what the systems came to.
+/// What a run is made of beside its record types.
+pub struct Ports<'a> {
+    /// The run's integer.
+    pub seed: u64,
+    /// Its only source of chance.
+    pub rng: fastrand::Rng,
+    /// Its circumstances.
+    pub vary: Vary,
+    /// Tell its story.
+    pub story: bool,
+    /// What the scheduler looks at and the invariants are checked on.
+    pub book: &'a MemRecords,
+    /// What the steps run over: `book` itself, or a store that keeps `book` to the letter.
+    pub records: &'a dyn Records,
+}
+
+/// Builds the ports of one run over memory, hands it over, and gives back what the systems came to.
 pub fn with_run(
     seed: u64,
     rng: fastrand::Rng,
@@ -152,12 +239,19 @@ pub fn with_run(
     story: bool,
     play: impl FnOnce(&mut Run<'_>),
 ) -> Stage {
+    let book = MemRecords::new();
+    with_ports(Ports { seed, rng, vary, story, book: &book, records: &book }, world, play)
+}
+
+/// [`with_run`] over ports of the caller's.
+pub fn with_ports(ports: Ports<'_>, world: World, play: impl FnOnce(&mut Run<'_>)) -> Stage {
+    let Ports { seed, rng, vary, story, book, records } = ports;
     let world = Arc::new(world);
     let clock = Arc::new(ManualClock::at(beginning()));
     let ids = Arc::new(SeededIds::new(seed));
     let settings = Limits { fast_delta: vary.fast_delta, ..Limits::default() };
     let accounts: Vec<AccountId> = (1..=vary.accounts).map(account).collect();
-    let records = Paced(MemRecords::new());
+    let records = Paced(records);
     let mut stage = Stage::new(Arc::clone(&clock), Arc::clone(&ids), rng, vary.clone(), Arc::clone(&world));
     if story {
         stage.trace = Some(vec![format!("{vary:?}")]);
@@ -173,13 +267,13 @@ pub fn with_run(
             ids: ids.as_ref(),
             settings: &settings,
         };
-        play(&mut Run::new(core, &records.0, &stage, &marks, &clock, accounts));
+        play(&mut Run::new(core, book, &stage, &marks, &clock, accounts));
     }
     stage.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Beginning, storm, end, and everything once more.
-fn play(run: &mut Run<'_>, vary: &Vary) -> Vec<String> {
+fn play(run: &mut Run<'_>, vary: &Vary, at_rest: &mut AtRest<'_>) -> Vec<String> {
     run.populate();
     if vary.begin_agreed {
         if !run.drain(true) {
@@ -191,11 +285,12 @@ fn play(run: &mut Run<'_>, vary: &Vary) -> Vec<String> {
     if !run.failures.is_empty() || !run.drain(true) {
         return Vec::new();
     }
-    let mut breaches = {
+    let mut breaches = at_rest(run.records);
+    breaches.extend({
         let (book, mut stage) = (run.records.book(), lock(run.stage));
         tally(&book, &mut stage);
         check(&book, &stage)
-    };
+    });
     if breaches.is_empty() {
         breaches.extend(run.repeat());
     }

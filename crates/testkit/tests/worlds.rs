@@ -1,7 +1,8 @@
-//! A fixed set of seeded worlds: quick enough for every test run.
+//! Seeded worlds with every test run: a fixed set, those that once broke an invariant, and as many again that nobody has
+//! seen before.
 #![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
-use testkit::sim::{SimArgs, run, run_one};
+use testkit::sim::{Profile, SimArgs, SimReport, run_as, run_one, run_parallel};
 
 /// Worlds that once broke an invariant, and what they showed; and one of each event too rare to count on.
 const KEPT: [(u64, &str); 7] = [
@@ -14,19 +15,52 @@ const KEPT: [(u64, &str); 7] = [
     (787_753, "a record deleted by a user before its create was acknowledged was taken to be there"),
 ];
 
-#[test]
-fn worlds_keep_the_invariants() {
-    let runs = std::option_env!("WORLDS").and_then(|n| n.parse().ok()).unwrap_or(1_500);
-    let mut report = run(&SimArgs { seed: 1, runs, time_limit: None, verbose: false });
+/// Worlds of each profile with seeds of this very test run: 20,000 and more in all.
+const FRESH: [(Profile, u64); 3] = [(Profile::Default, 16_000), (Profile::Small, 4_000), (Profile::Hostile, 1_000)];
+
+fn keep_the_invariants(report: &SimReport) {
     for broken in &report.broken {
         println!("{}\n  {}", broken.command(), broken.breaches.join("\n  "));
     }
     println!("{} worlds, {:.0} a minute", report.runs, report.per_minute());
     assert_eq!(report.broken_runs, 0, "of {} worlds", report.runs);
+}
+
+#[test]
+fn worlds_keep_the_invariants() {
+    let runs = std::option_env!("WORLDS").and_then(|n| n.parse().ok()).unwrap_or(1_500);
+    let mut report = run_parallel(&SimArgs::of(1, runs));
+    keep_the_invariants(&report);
     for (seed, what) in KEPT {
         let kept = run_one(seed, false);
         assert_eq!(kept.breaches, Vec::<String>::new(), "world {seed}: {what}");
         report.coverage.merge(&kept.coverage);
     }
     assert_eq!(report.coverage.missing(), Vec::<&str>::new(), "never happened");
+}
+
+#[test]
+fn worlds_nobody_has_seen_keep_the_invariants() {
+    let first = fastrand::u64(1_000_000..1 << 48);
+    let mut all = 0;
+    for (profile, runs) in FRESH {
+        let word = profile.as_str();
+        println!("{runs} {word} worlds: concord sim --seed {first} --runs {runs} --profile {word}");
+        let report = run_parallel(&SimArgs { profile, ..SimArgs::of(first, runs) });
+        keep_the_invariants(&report);
+        assert_eq!(report.runs, runs);
+        all += runs;
+    }
+    assert!(all >= 20_000, "{all} worlds");
+}
+
+#[test]
+fn a_world_is_its_seed_and_its_profile() {
+    for profile in Profile::ALL {
+        let (one, again) = (run_as(profile, 12, true), run_as(profile, 12, true));
+        assert!(one.story.len() > 10, "a world without a story");
+        assert_eq!((one.story, one.breaches), (again.story, again.breaches));
+    }
+    assert_ne!(run_as(Profile::Default, 12, true).story, run_as(Profile::Hostile, 12, true).story);
+    assert_eq!(Profile::ALL.map(|profile| Profile::parse(profile.as_str())), Profile::ALL.map(Some));
 }

@@ -56,6 +56,10 @@ pub struct Book {
     pub records: BTreeMap<RecordRef, Kept>,
     /// Outbox rows the relay has not published yet, oldest first.
     pub outbox: VecDeque<Outgoing>,
+    /// Outbox rows ever stored.
+    pub stored_out: u64,
+    /// Outbox rows the relay has published and marked.
+    pub relayed: u64,
     /// Breaches of an invariant that were seen while storing.
     pub breaches: Vec<String>,
     links: HashMap<(AccountId, RecordType, Side, NativeId), Link>,
@@ -272,9 +276,15 @@ impl Book {
                 kept.pending.retain(|hint| hint.event_id != event_id);
             }
         }
+        self.stored_out += patch.outbox.len() as u64;
         self.outbox.extend(patch.outbox);
         let Some(kept) = self.records.get_mut(&key) else { return };
         kept.record = patch.record;
+        for side in Side::BOTH {
+            // As a database keeps instants: to the microsecond.
+            let at = &mut kept.record.shadows[side].retry_at;
+            *at = at.map(|at| Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at));
+        }
         kept.record.unresolved.sort_by_key(|intent| intent.stamp);
         kept.log.extend(patch.log);
         kept.versions.extend(patch.versions);
@@ -282,6 +292,11 @@ impl Book {
         kept.closed.extend(patch.closed);
         kept.resolved.extend(patch.resolved);
         kept.audit.extend(patch.audit);
+    }
+
+    /// What became of every event that has a row here.
+    pub fn dispositions(&self) -> impl Iterator<Item = (&AccountId, &EventId, Option<Disposition>)> + '_ {
+        self.heard.iter().map(|((account, event_id), heard)| (account, event_id, heard.disposition))
     }
 
     /// Writes whose fate is settled, by how they ended.

@@ -1,10 +1,10 @@
-//! What the database's constraints refuse, and what the invariants forbid (I6, I7).
+//! What the database's constraints refuse, and what the invariants forbid (I6, I7, R5, R7, R9).
 
 use std::collections::BTreeSet;
 
 use model::Side;
 use model::record::{Entry, IntentStatus, Record};
-use store::records::Patch;
+use store::records::{Outgoing, Patch};
 
 /// Contradictions that no store could hold. The sentence says which.
 pub(super) fn check(before: &Record, patch: &Patch) -> Result<(), String> {
@@ -82,7 +82,7 @@ fn bells(before: &Record, after: &Record) -> Result<(), String> {
     Ok(())
 }
 
-/// Storable, but forbidden: a claim of what is locked, or of a side that is dirty.
+/// Storable, but forbidden: a claim of what is locked, or of a side that is dirty; a side left owed without a bell.
 pub(super) fn breaches(before: &Record, patch: &Patch) -> Vec<String> {
     let key = &before.key;
     let mut breaches = Vec::new();
@@ -102,5 +102,27 @@ pub(super) fn breaches(before: &Record, patch: &Patch) -> Vec<String> {
             breaches.push(format!("R5: {key} was claimed for {side} while a write is in flight"));
         }
     }
+    for side in Side::BOTH.into_iter().filter(|side| owes_a_bell(before, &patch.record, *side)) {
+        let rings = |row: &Outgoing| {
+            row.topic == "events.merged" && row.attributes.get("target").is_some_and(|target| target == side.as_str())
+        };
+        if !patch.outbox.iter().any(rings) {
+            breaches.push(format!("R9: {key} owes {side} something, and its writer was not rung for"));
+        }
+    }
     breaches
+}
+
+/// The side may be written to, and it became so in this transaction, or an answered bell or an ended write leaves it so
+/// (R9, R11): the bell belongs into the same transaction. The sweep of what is owed would come round too, but later.
+fn owes_a_bell(before: &Record, after: &Record, side: Side) -> bool {
+    let callable = |record: &Record| {
+        let shadow = &record.shadows[side];
+        shadow.owed && shadow.inflight.is_none() && !shadow.dirty() && shadow.attempts == 0 && !record.locked()
+    };
+    let ended = Side::BOTH.into_iter().any(|side| {
+        let (old, new) = (&before.shadows[side], &after.shadows[side]);
+        (old.dirty() && !new.dirty()) || (old.inflight.is_some() && new.inflight.is_none())
+    });
+    callable(after) && (ended || !callable(before))
 }

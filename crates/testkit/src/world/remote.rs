@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use model::spec::TypeSpec;
 use model::{
-    AccountId, Clock, NativeId, Observed, ReadRequest, RecordRef, Remote, RemoteError, Side, WriteOutcome,
+    AccountId, Clock, NativeId, Observed, ReadRequest, RecordRef, Remote, RemoteError, Side, WriteKind, WriteOutcome,
     WriteRequest, write_id,
 };
 
@@ -62,6 +62,9 @@ impl<'a> SimRemote<'a> {
     ) -> (u64, Fate) {
         if request.deadline < stage.clock.now() {
             return (0, Fate::Refused(WriteOutcome::NotSent));
+        }
+        if request.kind == WriteKind::Create {
+            stage.creates_sent += 1;
         }
         let fate = stage.fates.pop_front().unwrap_or_else(|| draw(stage));
         if matches!(fate, Fate::Lost | Fate::Refused(_)) {

@@ -99,6 +99,8 @@ pub struct Stage {
     pub network: Vec<Packet>,
     /// Number of the last request.
     pub last_packet: u64,
+    /// Create requests ever sent, whatever became of them.
+    pub creates_sent: u64,
     last_line: u64,
     /// The bus.
     pub bus: Bus,
@@ -146,6 +148,7 @@ impl Stage {
             deleted: Vec::new(),
             network: Vec::new(),
             last_packet: 0,
+            creates_sent: 0,
             last_line: 10_000,
             bus: Bus::default(),
             ledger: Ledger::default(),

@@ -51,6 +51,62 @@ pub struct Vary {
     pub workflow: f64,
 }
 
+/// Which worlds are drawn. The circumstances are the same; what differs is how often each comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Profile {
+    /// Everything the semantics ask to vary.
+    #[default]
+    Default,
+    /// One account, one or two records, few operations: most mistakes show in the smallest world that has them.
+    Small,
+    /// Much goes wrong, few fields, many collisions, an adversary at every write.
+    Hostile,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Default, Self::Small, Self::Hostile];
+
+    /// The word in commands.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Small => "small",
+            Self::Hostile => "hostile",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|profile| profile.as_str() == word)
+    }
+
+    /// The circumstances of the run with this random source.
+    pub fn draw(self, rng: &mut fastrand::Rng) -> Vary {
+        let mut vary = Vary::draw(rng);
+        match self {
+            Self::Default => {}
+            Self::Small => {
+                vary.accounts = 1;
+                vary.records = 1 + rng.usize(..2);
+                vary.operations = 2 + rng.usize(..7);
+                vary.fields.truncate(2);
+            }
+            Self::Hostile => {
+                vary.faults = if rng.bool() { 0.5 } else { 0.7 };
+                vary.ue_drop = if rng.bool() { 0.6 } else { 1.0 };
+                vary.ordered = false;
+                vary.records = 1 + rng.usize(..2);
+                vary.fields.truncate(1 + rng.usize(..2));
+                vary.adversary = 0.5;
+                vary.late_seconds = 5;
+                vary.eager = if rng.bool() { 0 } else { 1 };
+            }
+        }
+        vary
+    }
+}
+
 /// Fields users of `thing` may edit; `g` stands for both members of the group.
 const FIELDS: [&str; 10] = ["a", "b", "w", "m", "n", "s", "p", "f", "g", "lines"];
 

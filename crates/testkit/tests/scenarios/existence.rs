@@ -49,6 +49,19 @@ fn s10_a_locked_field_the_side_filled_in_is_read_back_before_the_decision_is_wri
     });
 }
 
+/// C4: what the side filled in when we made the record is not in our request, and no counted delta tells it.
+#[test]
+fn c4_what_the_side_filled_in_when_we_made_the_record_is_read_back() {
+    scene(Vary::calm(), |scene| {
+        scene.fill_in(SX, "w", text("filled in"));
+        let ns = scene.create(NS, &[("b", text("A"))]);
+        scene.settle();
+        let sx = scene.twin(&ns);
+        assert_eq!(both(scene, (&sx, &ns), "w"), [text("filled in"), text("filled in")]);
+        assert!(scene.record(&ns).shadows[SX].complete);
+    });
+}
+
 #[test]
 fn s11_a_create_killed_before_its_link_is_found_by_its_external_id() {
     for edited in [false, true] {

@@ -109,6 +109,7 @@ fn c10_a_late_request_after_a_newer_one_is_fenced() {
         scene.answer(NS);
         assert_eq!(scene.value(&ns, "b"), text("B"));
         scene.late_requests_land();
+        assert_eq!(scene.happened("fenced late request"), 1, "by its stamp, before anything is compared");
         scene.end();
         assert_eq!(both(scene, (&sx, &ns), "s"), [Value::Null, Value::Null]);
         assert_eq!(scene.writes(SX), []);

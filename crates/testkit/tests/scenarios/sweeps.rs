@@ -97,3 +97,26 @@ fn a_lost_hint_is_found_by_the_reconciler_and_rung() {
         scene.end();
     });
 }
+
+/// C6: a row of a side that is dirty already is not published again, but its bell is bumped: a read that began before the row
+/// changed would answer it otherwise, and the change would be lost.
+#[test]
+fn c6_a_row_swept_while_its_side_is_read_is_read_again() {
+    scene(no_user_events(), |scene| {
+        let ns = scene.create(NS, &[("b", text("A"))]);
+        scene.settle();
+        scene.edit(&ns, &[("b", text("B"))]);
+        scene.sweep();
+        scene.take_in();
+        scene.seconds(3);
+        scene.begin_merge(&ns); // it has read B
+        scene.edit(&ns, &[("b", text("C"))]);
+        let published = scene.published();
+        scene.sweep();
+        assert_eq!(scene.published(), published, "the side is dirty: nothing is published");
+        scene.finish();
+        assert!(scene.record(&ns).shadows[NS].dirty(), "what was read was older than the row");
+        scene.end();
+        assert_eq!(scene.value(&scene.twin(&ns), "b"), text("C"));
+    });
+}
