@@ -1,6 +1,6 @@
 //! Crash points (semantics §2.10): where a test lets a real process die, without destructor and without drain.
 //!
-//! There are none in a build without debug assertions: [`point`] is empty, [`records`], [`remote`] and [`bus`] hand back
+//! There are none in a build without debug assertions: [`point`] is empty, [`records`], [`remote`] and `bus` hand back
 //! what they were given, and the setting that would arm them is refused. In other builds a process that was given a folder
 //! in `CONCORD_CRASH_POINTS` looks, whenever it passes the point `K7`, for the file `SERVICE.K7` there; if it is the one
 //! that removes it, it dies. So a point strikes once, whoever passes it, and not again after the restart.
