@@ -18,7 +18,7 @@ pub(crate) fn attribute(record: &mut Record, cx: &Context<'_>, obs: &Observation
         fold_guard(record, cx, obs, write_id, fx);
         let ack =
             Ack { write_id, side: obs.side, token: None, native_id: obs.native_id.clone(), line_ids: LineIds::new() };
-        acknowledge(record, &ack, fx);
+        acknowledge(record, &ack, cx.at, fx);
     }
     if !obs.exists && obs.side == Side::Netsuite {
         fence_updates(record, fx);

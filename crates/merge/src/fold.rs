@@ -102,7 +102,7 @@ pub fn fold(
     match entry {
         Entry::Observation(obs) => observation(record, &cx, obs, &mut fx),
         Entry::Claim(intent) => claim(record, intent),
-        Entry::Ack(ack) => acknowledge(record, ack, &mut fx),
+        Entry::Ack(ack) => acknowledge(record, ack, cx.at, &mut fx),
         Entry::Release(release) => let_go(record, release, &mut fx),
         Entry::Resolution(resolution) => {
             if let Err(error) = resolve(record, &cx, resolution, &mut fx) {
@@ -259,10 +259,21 @@ fn claim(record: &mut Record, intent: &Intent) {
     record.unresolved.push(intent.clone());
 }
 
+/// How long after its deadline a create may still land where the record it was overtaken by is gone again.
+const LATE_CREATE: std::time::Duration = std::time::Duration::from_secs(900);
+
+/// The stamp on NetSuite's row fences late updates; a late create it fences only while that row is there. Deleted by a
+/// user, it leaves the external id to whoever comes first: what such a create makes must be known for ours.
+fn may_land_again(intent: &Intent, at: Timestamp) -> bool {
+    let lost = intent.status == IntentStatus::Unknown && intent.kind == WriteKind::Create;
+    let over = intent.deadline.checked_add(LATE_CREATE).is_ok_and(|end| end < at);
+    lost && intent.side == Side::Netsuite && !over
+}
+
 /// A write landed: the shadow takes its values, older writes to the side can land no more.
-pub(crate) fn acknowledge(record: &mut Record, ack: &Ack, fx: &mut Effects) {
-    let Some(at) = record.unresolved.iter().position(|intent| intent.write_id == ack.write_id) else { return };
-    let mut intent = record.unresolved.remove(at);
+pub(crate) fn acknowledge(record: &mut Record, ack: &Ack, at: Timestamp, fx: &mut Effects) {
+    let Some(place) = record.unresolved.iter().position(|intent| intent.write_id == ack.write_id) else { return };
+    let mut intent = record.unresolved.remove(place);
     let shadow = &mut record.shadows[intent.side];
     match intent.kind {
         WriteKind::Create => {
@@ -294,8 +305,10 @@ pub(crate) fn acknowledge(record: &mut Record, ack: &Ack, fx: &mut Effects) {
             meta.written_to = Some(intent.side);
         }
     }
-    let (older, rest): (Vec<_>, Vec<_>) =
-        record.unresolved.drain(..).partition(|other| other.side == intent.side && other.stamp < intent.stamp);
+    let (older, rest): (Vec<_>, Vec<_>) = record
+        .unresolved
+        .drain(..)
+        .partition(|other| other.side == intent.side && other.stamp < intent.stamp && !may_land_again(other, at));
     record.unresolved = rest;
     for mut other in older {
         other.status = IntentStatus::Fenced;

@@ -19,7 +19,7 @@ enum Identity {
     Other(Rid),
     /// Its own, it seems, but these records answer the same natural key: a person decides.
     Twin(Vec<Rid>),
-    /// A create of ours is on its way to the side: first its outcome (R5).
+    /// A create of ours is on its way to the side, or has landed beside what we know there: first its outcome (R5).
     Open,
 }
 
@@ -77,7 +77,14 @@ async fn identify(
             let theirs = &view.record.shadows[side].native_id;
             theirs.is_none() || *theirs == observed.native_id
         };
-        return Ok(views.first().filter(|view| fits(view)).map_or(Identity::Own, |_| Identity::Other(rid)));
+        // An external id is never copied, and nobody else has it: the row we know of that record is gone, which is yet to be
+        // seen, and a create of ours has landed late.
+        let certain = observed.external_rid == Some(rid);
+        return Ok(match views.first() {
+            Some(view) if fits(view) => Identity::Other(rid),
+            Some(_) if certain => Identity::Open,
+            Some(_) | None => Identity::Own,
+        });
     }
     by_natural_key(core, record, side, &observed.fields).await
 }
