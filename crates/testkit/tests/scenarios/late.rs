@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use model::record::{Entry, LockReason};
+use model::spec::DeletePolicy;
 use model::{Value, WriteKind};
 use testkit::scene::{Scene, scene, text};
 use testkit::world::remote::lock;
@@ -188,5 +189,29 @@ fn writes_that_go_on_by_themselves_end_at_a_person() {
         let codes: Vec<_> =
             lock(scene.run.stage).bus.errors.iter().filter_map(|e| e.get("reason_code").cloned()).collect();
         assert_eq!(codes, ["write_loop"], "somebody is told");
+    });
+}
+
+#[test]
+fn a_create_that_lands_once_its_successor_is_deleted_is_ours() {
+    scene(Vary { delete: DeletePolicy::DeleteWins, ..no_user_events() }, |scene| {
+        let sx = scene.create(SX, &[("b", text("A")), ("n", Value::Int(3))]);
+        scene.merge();
+        scene.fate(Fate::Late);
+        scene.answer(NS);
+        scene.recover(NS); // it is not there
+        scene.merge();
+        scene.answer(NS); // made by another request
+        scene.merge();
+        let ns = scene.twin(&sx);
+        // A user deletes it, and with it goes the stamp that would fence the first request.
+        scene.delete(&ns);
+        scene.late_requests_land();
+        let [again] = scene.rows(NS).try_into().unwrap();
+        assert_ne!(again, ns);
+        scene.sweep(); // it is seen before the deletion is
+        scene.end();
+        assert_eq!(scene.record(&again).key, scene.record(&sx).key, "nobody's new record");
+        assert_eq!((scene.rows(SX), scene.rows(NS)), (vec![], vec![]), "the user's deletion stands");
     });
 }
