@@ -70,6 +70,8 @@ impl TestStack {
     }
 
     fn begin(folder: &Path, options: &[&str]) -> Self {
+        // A stack that was killed leaves its addresses behind, until the next one has cleared up.
+        let stale = fs::read(folder.join("dev.json")).ok();
         let output = fs::File::options().create(true).append(true).open(folder.join("output")).expect("an output file");
         let child = Command::new(env!("CARGO_BIN_EXE_concord"))
             .args(["dev", "--no-traffic", "--state-dir"])
@@ -82,7 +84,9 @@ impl TestStack {
             .expect("concord can be started");
         let mut stack = Self { child, folder: folder.to_owned(), temporary: None };
         let start = Instant::now();
-        while !stack.folder.join("dev.json").exists() {
+        let written =
+            |stack: &Self| fs::read(stack.folder.join("dev.json")).ok().filter(|now| Some(now) != stale.as_ref());
+        while written(&stack).is_none() {
             if let Some(status) = stack.child.try_wait().expect("the stack can be looked at") {
                 panic!("the stack ended while it started ({status}):\n{}", stack.output());
             }
