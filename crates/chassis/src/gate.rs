@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use model::AccountId;
@@ -10,12 +9,8 @@ use sqlx::PgPool;
 use store::StoreError;
 
 use crate::duty::{Duty, Turn};
+use crate::patience;
 use crate::service::Parts;
-
-/// Wait before a database that does not answer is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How long the first answer may take before the process is unready.
-const STALE_AFTER: Duration = Duration::from_secs(60);
 
 /// Suspended accounts, refreshed from the database every few seconds so that a suspension reaches every replica.
 #[derive(Debug)]
@@ -28,20 +23,9 @@ impl Gate {
     /// Introduces the accounts and asks which are suspended, as long as it takes: nobody writes before that is known.
     /// `None` when told to stop meanwhile.
     pub async fn open(parts: &Parts) -> Option<Arc<Self>> {
-        let progress = parts.health.progress("suspended accounts (asking)", STALE_AFTER);
-        while !parts.shutdown.is_cancelled() {
-            match parts.shutdown.run_until_cancelled(ask(parts)).await? {
-                Ok(suspended) => {
-                    return Some(Arc::new(Self { pool: parts.pool.clone(), suspended: RwLock::new(suspended) }));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "nothing is written before it is known which accounts are suspended: {error}");
-                    progress.block("it is not known yet which accounts are suspended");
-                }
-            }
-            parts.shutdown.run_until_cancelled(tokio::time::sleep(ASK_AGAIN)).await;
-        }
-        None
+        let meanwhile = "nothing is written before it is known which accounts are suspended";
+        let suspended = patience::ask(parts, "suspended accounts", meanwhile, || Box::pin(ask(parts))).await?;
+        Some(Arc::new(Self { pool: parts.pool.clone(), suspended: RwLock::new(suspended) }))
     }
 
     /// May this account be written to?

@@ -11,6 +11,7 @@ pub mod crash;
 pub mod duty;
 pub mod gate;
 pub mod health;
+mod patience;
 pub mod policy;
 pub mod problem;
 pub mod relay;

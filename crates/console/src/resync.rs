@@ -1,6 +1,7 @@
 //! Customer resync: the console stores what is asked, the reconciler does it, and the request's address tells how far it
 //! is. The console speaks to neither side itself.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,9 +154,9 @@ async fn find_all(
     let key = |rid: &Rid| RecordRef { account: account.clone(), record_type: record_type.clone(), rid: *rid };
     let keys: Vec<RecordRef> = rids.iter().map(|(rid, _)| key(rid)).collect();
     let views = records.views(&keys, false).await.map_err(|error| store_failed(&error))?;
-    let here =
-        |rid: &Rid| views.iter().any(|view| view.record.key.rid == *rid && view.record.head.merged_into.is_none());
-    unknown.extend(rids.iter().filter(|(rid, _)| !here(rid)).map(|(_, id)| *id));
+    let here: HashSet<Rid> =
+        views.iter().filter(|view| view.record.head.merged_into.is_none()).map(|view| view.record.key.rid).collect();
+    unknown.extend(rids.iter().filter(|(rid, _)| !here.contains(rid)).map(|(_, id)| *id));
     if !unknown.is_empty() {
         let detail = format!("{} of the ids belong to no {record_type} of {account}", unknown.len());
         return Err(bad(detail).with("unknown", json!(unknown)));

@@ -226,14 +226,7 @@ impl LineFold<'_> {
     }
 
     fn note(&self, record: &mut Record, cx: &Context<'_>, field: &str) {
-        let meta = FieldMeta {
-            side: Some(cx.side),
-            event_id: cx.event_id,
-            edited_at: self.edited_at,
-            written_to: None,
-            rewrites: 0,
-            rewriting_since: None,
-        };
+        let meta = FieldMeta::of(Some(cx.side), cx.event_id, self.edited_at);
         record.head.meta.insert(self.name(field), meta);
     }
 

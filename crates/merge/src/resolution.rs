@@ -117,14 +117,7 @@ fn members(cx: &Context<'_>, field: &str) -> Vec<String> {
 fn stand(record: &mut Record, cx: &Context<'_>, names: &[String], values: &Fields) {
     for name in names {
         set(&mut record.head.state, name, value(values, name));
-        let meta = FieldMeta {
-            side: None,
-            event_id: cx.event_id,
-            edited_at: cx.at,
-            written_to: None,
-            rewrites: 0,
-            rewriting_since: None,
-        };
+        let meta = FieldMeta::of(None, cx.event_id, cx.at);
         record.head.meta.insert(name.clone(), meta);
     }
 }

@@ -152,19 +152,6 @@ fn bound(field: &FieldSpec) -> Option<&'static str> {
     }
 }
 
-/// A value a version recorded as lost.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Lost {
-    /// The override's field.
-    pub field: String,
-    /// Its value.
-    pub value: Value,
-    /// Who had typed it.
-    pub side: Side,
-    /// What decided.
-    pub policy: String,
-}
-
 /// What a version offers to put back.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Earlier {
@@ -178,20 +165,20 @@ pub enum Earlier {
 
 /// The values a version took from a unit: those recorded as lost, else those that stood before it. `before` and `after`:
 /// the canonical states around the version.
-pub fn earlier(unit: &Unit<'_>, lost: &[Lost], side: Option<Side>, before: &Fields, after: &Fields) -> Earlier {
+pub fn earlier(unit: &Unit<'_>, lost: &[Override], side: Option<Side>, before: &Fields, after: &Fields) -> Earlier {
     // What numeric_delta records is the amount a floor or ceiling cut off, not a value the field had.
-    let mine: Vec<&Lost> = lost
+    let mine: Vec<&Override> = lost
         .iter()
-        .filter(|lost| lost.policy != "numeric_delta" && side.is_none_or(|side| side == lost.side))
+        .filter(|lost| lost.policy != "numeric_delta" && side.is_none_or(|side| side == lost.losing_side))
         .filter(|lost| lost.field == unit.name() || unit.names().contains(&lost.field))
         .collect();
     let stands = unit.values(after).unwrap_or_default();
     let of_side = |side: Side| {
         let mut values = stands.clone();
-        for lost in mine.iter().filter(|lost| lost.side == side) {
+        for lost in mine.iter().filter(|lost| lost.losing_side == side) {
             // A group's value lost to a policy is one value; lost to a person it is named member by member.
-            match (&lost.value, unit.members.len()) {
-                (Value::Lines(_), 2..) => values = unit.taken_apart(lost.value.clone()),
+            match (&lost.losing_value, unit.members.len()) {
+                (Value::Lines(_), 2..) => values = unit.taken_apart(lost.losing_value.clone()),
                 (value, _) => set(&mut values, &lost.field, value.clone()),
             }
         }
@@ -239,14 +226,7 @@ pub(crate) fn put_back(record: &mut Record, cx: &Context<'_>, undo: &Undo, fx: &
     });
     unit.store(&mut record.head.state, &wanted);
     for name in names {
-        let meta = FieldMeta {
-            side: None,
-            event_id: cx.event_id,
-            edited_at: cx.at,
-            written_to: None,
-            rewrites: 0,
-            rewriting_since: None,
-        };
+        let meta = FieldMeta::of(None, cx.event_id, cx.at);
         record.head.meta.insert(name, meta);
     }
     Ok(())

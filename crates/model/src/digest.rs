@@ -31,7 +31,7 @@ impl SumHash {
         let mut hash = Sha256::new();
         hash.update(rid.0.as_bytes());
         for (name, value) in state.iter().filter(|(_, value)| **value != Value::Null) {
-            let json = serde_json::to_vec(value).unwrap_or_default();
+            let json = serde_json::to_vec(value).expect("a value is plain JSON");
             for part in [name.as_bytes(), &json] {
                 hash.update((part.len() as u64).to_be_bytes());
                 hash.update(part);

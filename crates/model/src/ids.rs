@@ -98,6 +98,10 @@ pub type EventId = Uuid;
 /// The deterministic id of one write to one side, see [`write_id`].
 pub type WriteId = Uuid;
 
+/// The number of a set of rules: record types with their policies, and a version of normalisation (`sync.rules`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RulesId(pub i32);
+
 /// Concord's own identity of a record, the same whatever either side calls it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -20,7 +20,8 @@ pub use digest::{SUM_HASH, SumHash};
 pub use error::{ErrorClass, Failure};
 pub use event::{ChangeEvent, MergedEvent, Operation, Source, TypedValue};
 pub use ids::{
-    AccountId, BadId, EventId, NativeId, PerSide, RecordRef, RecordType, Rid, Side, WriteId, record_key, write_id,
+    AccountId, BadId, EventId, NativeId, PerSide, RecordRef, RecordType, Rid, RulesId, Side, WriteId, record_key,
+    write_id,
 };
 pub use remote::{Observed, ReadRequest, Remote, RemoteError, WriteKind, WriteOutcome, WriteRequest};
 pub use shared::Shared;

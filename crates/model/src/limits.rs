@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::Timestamp;
 use crate::record::Windows;
+use crate::{RulesId, Timestamp};
 
 /// Limits with names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Limits {
     /// When deletions wait for a person.
     pub delete_brake: DeleteBrake,
     /// Number of the rules that entries are folded under; `None` where nobody numbers them.
-    pub rules: Option<i32>,
+    pub rules: Option<RulesId>,
 }
 
 /// Deletions wait for a person when more than this many records of a type, and more than one in a hundred, vanished within

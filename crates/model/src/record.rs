@@ -116,6 +116,13 @@ pub struct FieldMeta {
     pub rewriting_since: Option<Timestamp>,
 }
 
+impl FieldMeta {
+    /// A cause nobody has rewritten yet. `side`: whose value it is; `None` = a person's, typed here.
+    pub fn of(side: Option<Side>, event_id: EventId, edited_at: Timestamp) -> Self {
+        Self { side, event_id, edited_at, written_to: None, rewrites: 0, rewriting_since: None }
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref)] // the shape serde asks for
 fn is_zero(n: &u8) -> bool {
     *n == 0

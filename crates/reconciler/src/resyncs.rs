@@ -5,7 +5,6 @@ use chassis::Parts;
 use chassis::duty::{Duty, Turn};
 use model::spec::TypeSpec;
 use model::{AccountId, Rid};
-use serde_json::Value;
 use std::collections::HashMap;
 use steps::{Engine, Look, LookError, Planned, StepError};
 use store::resyncs::{Item, Job, MAX_NAMED, Stage};
@@ -132,6 +131,6 @@ impl Resyncs {
 }
 
 fn item(planned: &Planned) -> Item {
-    let body = planned.differs().then(|| serde_json::to_value(planned).unwrap_or(Value::Null));
+    let body = planned.differs().then(|| serde_json::to_value(planned).expect("a plan is plain JSON"));
     Item { rid: planned.rid, stand: planned.stand, body }
 }

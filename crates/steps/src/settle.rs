@@ -35,7 +35,7 @@ pub(crate) fn settle_one(
     let mut work = Work::new(core, spec, view);
     work.patch.audit.push(audit(claim, side, outcome, now));
     match outcome {
-        WriteOutcome::Ok { .. } => landed(core, spec, view, claim, side, outcome, found, &mut work, now, done),
+        WriteOutcome::Ok { .. } => landed(spec, view, claim, side, outcome, found, &mut work, now, done),
         WriteOutcome::Stale | WriteOutcome::Gone => end(&mut work, claim, side, IntentStatus::Rejected, now, true),
         WriteOutcome::Fenced => end(&mut work, claim, side, IntentStatus::Fenced, now, true),
         WriteOutcome::Throttled { retry_after } => {
@@ -94,7 +94,6 @@ pub(crate) fn settle_one(
 
 #[allow(clippy::too_many_arguments)] // the parts of one outcome
 fn landed(
-    core: &Core<'_>,
     spec: &TypeSpec,
     view: &View,
     claim: &Claim,
@@ -140,7 +139,6 @@ fn landed(
             }
         }
     }
-    let _ = core;
 }
 
 /// The write ended without landing. `look`: the side is not as we thought, so it must be read.

@@ -5,6 +5,7 @@ use model::{AccountId, RecordRef};
 use sqlx::PgExecutor;
 
 use crate::StoreError;
+use crate::error::expect_rows;
 
 /// A human action: names, never values of fields.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -59,10 +60,7 @@ pub async fn end(executor: impl PgExecutor<'_>, id: i64, outcome: &str) -> Resul
         .execute(executor)
         .await
         .map_err(StoreError::database(what))?;
-    match done.rows_affected() {
-        1 => Ok(()),
-        actual => Err(StoreError::RowCount { what, expected: 1, actual }),
-    }
+    expect_rows(what, 1, done.rows_affected())
 }
 
 #[cfg(test)]

@@ -104,3 +104,11 @@ impl StoreError {
         }
     }
 }
+
+/// A statement that touched another number of rows than it was given met rows nobody may have changed.
+pub(crate) fn expect_rows(what: &'static str, expected: usize, actual: u64) -> Result<(), StoreError> {
+    match actual == expected as u64 {
+        true => Ok(()),
+        false => Err(StoreError::RowCount { what, expected: expected as u64, actual }),
+    }
+}

@@ -14,7 +14,7 @@ mod decided;
 mod record;
 
 pub use blame::blame;
-pub use decided::{Lost, Made, lost, made};
+pub use decided::{Made, lost, made};
 pub use record::{state, timeline, version_at, versions_up_to};
 
 /// Most rows of one page.

@@ -10,6 +10,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, Row};
 
 use crate::StoreError;
+use crate::error::expect_rows;
 use crate::instant::interval;
 use crate::records::Outgoing;
 
@@ -111,12 +112,8 @@ async fn insert_columns(
     .await
     .map_err(StoreError::database("insert outbox rows"))?;
     ids.sort_unstable();
-    match ids.len() == count {
-        true => Ok(ids),
-        false => {
-            Err(StoreError::RowCount { what: "insert outbox rows", expected: count as u64, actual: ids.len() as u64 })
-        }
-    }
+    expect_rows("insert outbox rows", count, ids.len() as u64)?;
+    Ok(ids)
 }
 
 /// Locks up to `limit` unpublished rows, lowest id first, that are a sweep's to take, that no other relay holds and that
@@ -176,10 +173,7 @@ async fn finish(conn: &mut PgConnection, what: &'static str, sql: &'static str, 
         return Ok(());
     }
     let done = sqlx::query(sql).bind(ids).execute(conn).await.map_err(StoreError::database(what))?.rows_affected();
-    match done == ids.len() as u64 {
-        true => Ok(()),
-        false => Err(StoreError::RowCount { what, expected: ids.len() as u64, actual: done }),
-    }
+    expect_rows(what, ids.len(), done)
 }
 
 /// Deletes up to `limit` refused rows that were marked longer than `keep` ago; returns how many.

@@ -9,17 +9,21 @@
 //! - while a plan runs, nobody else changes the records it was given;
 //! - what a plan returns is stored exactly: what it leaves out of a patch's lists stays as it was.
 
+mod around;
+
 use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use model::limits::DeleteBrake;
 use model::record::{Conflict, Disposition, Entry, Existence, Intent, Observation, Override, Record, Version, Windows};
 use model::{
-    AccountId, EventId, Fields, LineIds, NativeId, Operation, RecordRef, RecordType, Rid, Shared, Side, Source,
-    Timestamp, WriteId,
+    AccountId, EventId, Fields, LineIds, NativeId, Operation, RecordRef, RecordType, Rid, RulesId, Shared, Side,
+    Source, Timestamp, WriteId,
 };
 
 use crate::StoreError;
+
+pub use around::Around;
 
 /// Which records a transaction takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -238,7 +242,7 @@ pub struct LogRow {
     /// When it was appended, by our clock; part of the fold's input.
     pub at: Timestamp,
     /// The rules it was folded under ([`crate::rules`]); `None` where they have no number.
-    pub rules: Option<i32>,
+    pub rules: Option<RulesId>,
 }
 
 /// A message leaving through the outbox.

@@ -3,14 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use model::RulesId;
 use sha2::{Digest, Sha256};
 use sqlx::{PgExecutor, Row};
 
 use crate::StoreError;
-
-/// The number of a set of rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RulesId(pub i32);
 
 /// A set of rules.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -456,3 +456,20 @@ pub fn lines(of: &[(&str, &str)]) -> Value {
     let line = |q: &str| Some([("q".to_owned(), Value::text(q))].into());
     Value::Lines(of.iter().map(|(id, q)| ((*id).to_owned(), line(q))).collect())
 }
+
+/// A thing both sides agree on, at version 1: its row in SuiteX and its row in NetSuite.
+///
+/// # Panics
+/// When they come to agree otherwise.
+pub fn agreed(scene: &mut Scene<'_, '_>, values: &[(&str, Value)]) -> (Place, Place) {
+    let sx = scene.create(Side::Suitex, values);
+    scene.settle();
+    let ns = scene.twin(&sx);
+    assert_eq!(scene.record(&sx).head.version, 1);
+    (sx, ns)
+}
+
+/// What both rows hold of a field.
+pub fn both(scene: &Scene<'_, '_>, (sx, ns): (&Place, &Place), field: &str) -> [Value; 2] {
+    [scene.value(sx, field), scene.value(ns, field)]
+}

@@ -4,25 +4,14 @@
 
 use merge::fold;
 use model::record::{Ack, Entry, IntentStatus, Record, Release};
-use model::{EventId, LineIds, Side, Value, WriteId};
-use testkit::scene::{Scene, scene, text};
+use model::{EventId, LineIds, Side, WriteId};
+use testkit::scene::{Scene, agreed, scene, text};
 use testkit::world::ledger::Place;
 use testkit::world::stage::Fate;
 use testkit::world::vary::Vary;
 
 const SX: Side = Side::Suitex;
 const NS: Side = Side::Netsuite;
-
-fn no_user_events() -> Vary {
-    Vary { ue_drop: 1.0, ..Vary::calm() }
-}
-
-fn agreed(scene: &mut Scene<'_, '_>, values: &[(&str, Value)]) -> (Place, Place) {
-    let sx = scene.create(SX, values);
-    scene.settle();
-    let ns = scene.twin(&sx);
-    (sx, ns)
-}
 
 /// A write of field `b` to NetSuite, sent and landed; nobody here knows yet.
 fn landed_write(scene: &mut Scene<'_, '_>, sx: &Place) {
@@ -86,7 +75,7 @@ fn nothing_is_written_to_a_side_that_is_dirty() {
 
 #[test]
 fn a_step_whose_lease_ran_out_folds_nothing() {
-    scene(no_user_events(), |scene| {
+    scene(Vary::no_user_events(), |scene| {
         let (sx, ns) = agreed(scene, &[("b", text("A"))]);
         scene.edit(&ns, &[("b", text("B"))]);
         scene.sweep();
@@ -162,7 +151,7 @@ fn an_acknowledgement_names_its_write() {
 
 #[test]
 fn our_own_write_coming_back_is_looked_at_like_any_other() {
-    scene(no_user_events(), |scene| {
+    scene(Vary::no_user_events(), |scene| {
         let (sx, _) = agreed(scene, &[("b", text("A"))]);
         landed_write(scene, &sx);
         let before = scene.published();
@@ -175,7 +164,7 @@ fn our_own_write_coming_back_is_looked_at_like_any_other() {
 
 #[test]
 fn a_write_is_verified_by_a_read() {
-    scene(no_user_events(), |scene| {
+    scene(Vary::no_user_events(), |scene| {
         let (sx, ns) = agreed(scene, &[("b", text("A"))]);
         landed_write(scene, &sx);
         scene.finish();
@@ -190,7 +179,7 @@ fn a_write_is_verified_by_a_read() {
 /// of the create itself asks for a read too, where one comes.
 #[test]
 fn a_create_is_read_back() {
-    scene(no_user_events(), |scene| {
+    scene(Vary::no_user_events(), |scene| {
         scene.fill_in(NS, "w", text("filled in"));
         let sx = scene.create(SX, &[("b", text("A"))]);
         scene.merge();

@@ -1,18 +1,13 @@
 //! Ports that pass crash points on their way.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::limits::DeleteBrake;
 use model::record::Windows;
 use model::spec::TypeSpec;
-use model::{
-    AccountId, NativeId, Observed, ReadRequest, RecordRef, RecordType, RemoteError, Rid, Side, Timestamp, WriteOutcome,
-    WriteRequest,
-};
+use model::{AccountId, NativeId, Observed, ReadRequest, RemoteError, Side, Timestamp, WriteOutcome, WriteRequest};
 use store::StoreError;
-use store::records::{Hint, Intake, LogRow, Pick, Plan, View};
+use store::records::{Around, Hint, Intake, Pick, Plan, View};
 
 use super::point;
 use crate::bus::{BusError, Message, MessageId, PublishError, Subscription, SubscriptionSpec, Topology};
@@ -21,7 +16,11 @@ use crate::settings::Topics;
 pub(super) struct Records(pub(super) Arc<dyn store::records::Records>);
 
 #[async_trait]
-impl store::records::Records for Records {
+impl Around for Records {
+    fn within(&self) -> &dyn store::records::Records {
+        self.0.as_ref()
+    }
+
     async fn take_in(
         &self,
         hints: &[&Hint],
@@ -48,54 +47,6 @@ impl store::records::Records for Records {
             point("K12");
         }
         Ok(taken)
-    }
-
-    async fn views(&self, records: &[RecordRef], pending: bool) -> Result<Vec<View>, StoreError> {
-        self.0.views(records, pending).await
-    }
-
-    async fn lookup(
-        &self,
-        account: &AccountId,
-        side: Side,
-        ids: &[(RecordType, NativeId)],
-    ) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError> {
-        self.0.lookup(account, side, ids).await
-    }
-
-    async fn native_ids(
-        &self,
-        account: &AccountId,
-        side: Side,
-        rids: &[(RecordType, Rid)],
-    ) -> Result<HashMap<(RecordType, Rid), NativeId>, StoreError> {
-        self.0.native_ids(account, side, rids).await
-    }
-
-    async fn candidates(&self, account: &AccountId, kind: &RecordType, key: &str) -> Result<Vec<Rid>, StoreError> {
-        self.0.candidates(account, kind, key).await
-    }
-
-    async fn may_delete(
-        &self,
-        account: &AccountId,
-        record_type: &RecordType,
-        brake: &DeleteBrake,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.0.may_delete(account, record_type, brake, now).await
-    }
-
-    async fn writes_by_themselves(&self, record: &RecordRef, since: Timestamp) -> Result<Option<u64>, StoreError> {
-        self.0.writes_by_themselves(record, since).await
-    }
-
-    async fn next_due(&self, accounts: &[AccountId], side: Option<Side>) -> Result<Option<Timestamp>, StoreError> {
-        self.0.next_due(accounts, side).await
-    }
-
-    async fn log(&self, record: &RecordRef) -> Result<Vec<LogRow>, StoreError> {
-        self.0.log(record).await
     }
 }
 

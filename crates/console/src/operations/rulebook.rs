@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use model::RecordType;
 use model::spec::{TypeSpec, World};
+use model::{RecordType, RulesId};
 use sqlx::PgExecutor;
 use store::StoreError;
 use store::rules;
@@ -12,7 +12,7 @@ use store::rules;
 #[derive(Debug, Clone)]
 pub struct Rulebook {
     today: World,
-    numbered: BTreeMap<i32, World>,
+    numbered: BTreeMap<RulesId, World>,
 }
 
 impl Rulebook {
@@ -23,12 +23,12 @@ impl Rulebook {
     pub async fn read(executor: impl PgExecutor<'_>, today: &World) -> Result<Self, StoreError> {
         let all = rules::all(executor).await?;
         let numbered =
-            all.into_iter().filter_map(|(number, rules)| Some((number.0, World::parse(&rules.types).ok()?))).collect();
+            all.into_iter().filter_map(|(number, rules)| Some((number, World::parse(&rules.types).ok()?))).collect();
         Ok(Self { today: today.clone(), numbered })
     }
 
     /// The type as it was when an entry with this number was folded; without a number as it is today.
-    pub fn spec(&self, rules: Option<i32>, record_type: &RecordType) -> Option<&TypeSpec> {
+    pub fn spec(&self, rules: Option<RulesId>, record_type: &RecordType) -> Option<&TypeSpec> {
         match rules {
             Some(number) => self.numbered.get(&number)?.get(record_type),
             None => self.today.get(record_type),

@@ -1,7 +1,7 @@
 //! One value put back: what a version took from a field stands again, as an event of the record like any other.
 
 use merge::FoldError;
-use merge::undo::{Earlier, Lost, Unit, earlier};
+use merge::undo::{Earlier, Unit, earlier};
 use model::record::{Entry, Record, Undo};
 use model::{EventId, Fields, RecordRef, Side};
 use sqlx::PgPool;
@@ -146,11 +146,7 @@ async fn repeated(
 async fn values_of(pool: &PgPool, record: &RecordRef, unit: &Unit<'_>, ask: &UndoAsk) -> Result<Fields, Refusal> {
     let before = state(pool, record, ask.version - 1).await?;
     let after = state(pool, record, ask.version).await?;
-    let lost: Vec<Lost> = listing::lost(pool, record, ask.version)
-        .await?
-        .into_iter()
-        .map(|lost| Lost { field: lost.field, value: lost.value, side: lost.side, policy: lost.policy })
-        .collect();
+    let lost = listing::lost(pool, record, ask.version).await?;
     match earlier(unit, &lost, ask.side, &before, &after) {
         Earlier::Values(values) => Ok(values),
         Earlier::Either => Err(Refusal::Either(ask.version)),

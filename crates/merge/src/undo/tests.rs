@@ -68,19 +68,12 @@ fn a_group_goes_back_together_and_a_cleared_member_is_cleared() {
     let effects = put(&mut record, &spec, &undo(&names[1], fields(&[(&names[0], "1")]))).unwrap();
     assert_eq!(*record.head.state, fields(&[(&names[0], "1")]));
     let version = effects.overrides[0].version;
-    let lost: Vec<Lost> = effects
-        .overrides
-        .iter()
-        .map(|o| Lost {
-            field: o.field.clone(),
-            value: o.losing_value.clone(),
-            side: o.losing_side,
-            policy: o.policy.clone(),
-        })
-        .collect();
     let unit = Unit::find(&spec, &names[0]).unwrap();
     let both = fields(&[(&names[0], "5"), (&names[1], "6")]);
-    assert_eq!((version, earlier(&unit, &lost, None, &both, &record.head.state)), (4, Earlier::Values(both)));
+    assert_eq!(
+        (version, earlier(&unit, &effects.overrides, None, &both, &record.head.state)),
+        (4, Earlier::Values(both))
+    );
 }
 
 #[test]
@@ -132,11 +125,14 @@ fn what_is_not_a_persons_to_choose_is_refused_and_leaves_the_record_as_it_was() 
 fn a_version_offers_what_it_took_else_what_stood_before_it() {
     let spec = customer();
     let unit = Unit::find(&spec, "phone").unwrap();
-    let lost = |value: &str, side, policy: &str| Lost {
+    let lost = |value: &str, side, policy: &str| Override {
         field: "phone".to_owned(),
-        value: Value::text(value),
-        side,
+        losing_value: Value::text(value),
+        losing_side: side,
+        winning_value: Value::text("2"),
         policy: policy.to_owned(),
+        version: 3,
+        event_id: Uuid::nil(),
     };
     let (before, after) = (fields(&[("phone", "0")]), fields(&[("phone", "2")]));
     let taken = [lost("1", Side::Netsuite, "suitex_wins")];

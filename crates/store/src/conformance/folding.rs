@@ -50,7 +50,7 @@ fn fold(view: &View, other: Option<u128>) -> Patch {
             record_seq: record.head.record_seq,
             entry,
             at: hint.received_at,
-            rules: Some(2),
+            rules: Some(model::RulesId(2)),
         });
         append_version(&mut patch, hint.changes.clone(), event_id, hint.received_at);
         patch.settled.push((hint.event_id, Disposition::Applied(patch.record.head.version)));

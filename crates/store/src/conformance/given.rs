@@ -180,7 +180,7 @@ pub(crate) fn log(patch: &mut Patch, n: u128, entry: Entry, second: i64) {
         record_seq: patch.record.head.record_seq,
         entry,
         at: at(second),
-        rules: Some(3),
+        rules: Some(model::RulesId(3)),
     });
 }
 

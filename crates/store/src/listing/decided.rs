@@ -1,33 +1,20 @@
 //! What was decided about a record before: what a version took from whom, and the entry an event became.
 
-use model::record::Entry;
-use model::{EventId, RecordRef, Side, Value};
+use model::record::{Entry, Override};
+use model::{EventId, RecordRef, Side};
 use sqlx::{PgPool, Row};
 
 use crate::StoreError;
 use crate::cells::{Cells, corrupt};
-
-/// A value a version recorded as lost.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Lost {
-    /// The field.
-    pub field: String,
-    /// Its value.
-    pub value: Value,
-    /// Who had typed it.
-    pub side: Side,
-    /// What decided.
-    pub policy: String,
-}
 
 /// What a version recorded as lost, oldest first. An override that moved no version bears the number of the one that
 /// stood.
 ///
 /// # Errors
 /// The database.
-pub async fn lost(pool: &PgPool, record: &RecordRef, version: u64) -> Result<Vec<Lost>, StoreError> {
+pub async fn lost(pool: &PgPool, record: &RecordRef, version: u64) -> Result<Vec<Override>, StoreError> {
     let rows = sqlx::query(
-        "select field, losing_value, losing_side, policy from sync.overrides
+        "select field, losing_value, losing_side, winning_value, policy, event_id from sync.overrides
           where account_id = $1 and rid = $2 and record_type = $3 and version = $4 order by id",
     )
     .bind(record.account.as_str())
@@ -40,11 +27,14 @@ pub async fn lost(pool: &PgPool, record: &RecordRef, version: u64) -> Result<Vec
     rows.iter()
         .map(|row| {
             let mut cells = Cells::of(row);
-            Ok(Lost {
+            Ok(Override {
                 field: cells.next()?,
-                value: cells.json()?,
-                side: cells.word("losing_side", Side::parse)?,
+                losing_value: cells.json()?,
+                losing_side: cells.word("losing_side", Side::parse)?,
+                winning_value: cells.json()?,
                 policy: cells.next()?,
+                version,
+                event_id: cells.next()?,
             })
         })
         .collect()

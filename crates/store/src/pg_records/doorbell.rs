@@ -12,6 +12,7 @@ use super::columns::prefix;
 use super::intake::Bell;
 use super::load::signed;
 use crate::StoreError;
+use crate::error::expect_rows;
 use crate::instant::{Instant, maybe};
 
 /// SQL for a word of the work channel: for whom, and when the first of it falls due in milliseconds since 1970. Null when
@@ -136,12 +137,4 @@ async fn update_side(
         .await
         .map_err(StoreError::database("ring doorbells"))?;
     expect_rows("ring doorbells", rung.len(), u64::try_from(updated).unwrap_or(0))
-}
-
-/// A statement that touched another number of rows than it was given met rows nobody may have changed.
-pub(super) fn expect_rows(what: &'static str, expected: usize, actual: u64) -> Result<(), StoreError> {
-    match actual == expected as u64 {
-        true => Ok(()),
-        false => Err(StoreError::RowCount { what, expected: expected as u64, actual }),
-    }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use model::record::{Disposition, Entry};
-use model::{EventId, RecordRef, Timestamp};
+use model::{EventId, RecordRef, RulesId, Timestamp};
 use sqlx::PgConnection;
 
 use super::intake::{Bell, Row};
@@ -26,7 +26,7 @@ pub(super) struct OwnEntry {
     /// The version it led to.
     pub(super) version: u64,
     /// The rules it was folded under.
-    pub(super) rules: Option<i32>,
+    pub(super) rules: Option<RulesId>,
 }
 
 /// What was folded, not yet stored.

@@ -288,7 +288,7 @@ async fn insert_hints(
     .bind(rows.iter().map(|r| r.hint.correlation_id.as_deref().map(json_text::without_nul)).collect::<Vec<_>>())
     .bind(entries.iter().map(|e| e.map(|entry| signed(entry.record_seq))).collect::<Vec<_>>())
     .bind(entries.iter().map(|e| e.map(|entry| signed(entry.version))).collect::<Vec<_>>())
-    .bind(entries.iter().map(|e| e.and_then(|entry| entry.rules)).collect::<Vec<_>>())
+    .bind(entries.iter().map(|e| e.and_then(|entry| entry.rules).map(|rules| rules.0)).collect::<Vec<_>>())
     .execute(conn)
     .await
     .map_err(StoreError::database("insert hints"))?

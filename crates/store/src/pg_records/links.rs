@@ -4,9 +4,9 @@
 use model::{NativeId, Side};
 use sqlx::PgConnection;
 
-use super::doorbell::expect_rows;
 use super::save::Change;
 use crate::StoreError;
+use crate::error::expect_rows;
 
 /// Stores links of changes. First what ends, then what begins, since at any time one id per record and side is current.
 pub(super) async fn save(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {

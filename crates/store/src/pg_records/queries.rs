@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use model::record::Entry;
-use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side};
+use model::{AccountId, NativeId, RecordRef, RecordType, Rid, RulesId, Side};
 use sqlx::PgPool;
 
 use super::columns::prefix;
@@ -143,7 +143,7 @@ pub(super) async fn log(pool: &PgPool, record: &RecordRef) -> Result<Vec<LogRow>
 pub(crate) fn read_log_row(cells: &mut Cells<'_>, rid: Rid) -> Result<LogRow, StoreError> {
     let (event_id, record_seq) = (cells.next()?, cells.count()?);
     let at = cells.instant()?.ok_or_else(|| corrupt("received_at", &rid.to_string(), "an entry has a time"))?;
-    let rules = cells.next()?;
+    let rules = cells.next::<Option<i32>>()?.map(RulesId);
     let entry = match cells.maybe_json()? {
         Some(entry) => entry,
         // The hint is its own entry.

@@ -7,11 +7,12 @@ use model::record::{Record, Shadow};
 use sqlx::PgConnection;
 
 use super::WORK_CHANNEL;
-use super::doorbell::{due_word, expect_rows};
+use super::doorbell::due_word;
 use super::load::signed;
 use super::save::Change;
 use super::save_head::{act_at, modified_at, settled_seq};
 use crate::StoreError;
+use crate::error::expect_rows;
 use crate::instant::{Instant, maybe};
 
 static UPDATE: LazyLock<String> = LazyLock::new(|| {

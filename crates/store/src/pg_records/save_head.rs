@@ -12,12 +12,13 @@ use uuid::Uuid;
 
 use super::WORK_CHANNEL;
 use super::columns::{SIDE_COLUMNS, prefix};
-use super::doorbell::{due_word, expect_rows};
+use super::doorbell::due_word;
 use super::kept;
 use super::load::signed;
 use super::save::Change;
 use super::save_folded;
 use crate::StoreError;
+use crate::error::expect_rows;
 use crate::instant::{Instant, maybe};
 use crate::json_text::{self, JsonText};
 use crate::records::MAX_PENDING;

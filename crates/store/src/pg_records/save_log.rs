@@ -4,10 +4,10 @@ use model::record::{Disposition, Entry};
 use model::{NativeId, RecordRef, Side, Source, WriteId};
 use sqlx::PgConnection;
 
-use super::doorbell::expect_rows;
 use super::load::signed;
 use super::save::Change;
 use crate::StoreError;
+use crate::error::expect_rows;
 use crate::instant::{Instant, maybe};
 use crate::json_text::{self, JsonText};
 use crate::records::{AuditRow, LogRow};
@@ -120,7 +120,7 @@ pub(super) async fn append_entries(conn: &mut PgConnection, changes: &[Change<'_
     .bind(rows.iter().map(|r| r.remote_version).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| r.write_id).collect::<Vec<_>>())
     .bind(rows.iter().map(|r| JsonText(&r.entry)).collect::<Vec<_>>())
-    .bind(rows.iter().map(|r| r.row.rules).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| r.row.rules.map(|rules| rules.0)).collect::<Vec<_>>())
     .execute(conn)
     .await
     .map(drop)

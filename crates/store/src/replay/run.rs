@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::StoreError;
 use crate::cells::{Cells, read_key};
+use crate::error::expect_rows;
 use crate::instant::Instant;
 use crate::json_text::JsonText;
 
@@ -89,10 +90,7 @@ pub async fn keep(executor: impl PgExecutor<'_>, run_id: Uuid, batch: &[Kept]) -
     .execute(executor)
     .await
     .map_err(StoreError::database(what))?;
-    match (batch.len() as u64, done.rows_affected()) {
-        (expected, actual) if expected == actual => Ok(()),
-        (expected, actual) => Err(StoreError::RowCount { what, expected, actual }),
-    }
+    expect_rows(what, batch.len(), done.rows_affected())
 }
 
 /// Ends a run with its counts.
@@ -113,10 +111,7 @@ pub async fn finish(executor: impl PgExecutor<'_>, run: &Run, now: Timestamp) ->
     .execute(executor)
     .await
     .map_err(StoreError::database(what))?;
-    match done.rows_affected() {
-        1 => Ok(()),
-        actual => Err(StoreError::RowCount { what, expected: 1, actual }),
-    }
+    expect_rows(what, 1, done.rows_affected())
 }
 
 /// A run by its id.
@@ -205,8 +200,5 @@ pub async fn swapped(
             .execute(executor)
             .await
             .map_err(StoreError::database(what))?;
-    match done.rows_affected() {
-        1 => Ok(()),
-        actual => Err(StoreError::RowCount { what, expected: 1, actual }),
-    }
+    expect_rows(what, 1, done.rows_affected())
 }

@@ -151,6 +151,11 @@ impl Vary {
         }
     }
 
+    /// Nothing goes wrong by itself, and only the poller hears of NetSuite.
+    pub fn no_user_events() -> Self {
+        Self { ue_drop: 1.0, ..Self::calm() }
+    }
+
     /// Nothing goes wrong, one account, every field: for directed scenarios.
     pub fn calm() -> Self {
         Self {

@@ -5,7 +5,7 @@ use model::record::ConflictReason;
 use testkit::scene::{scene, text};
 use testkit::world::vary::Vary;
 
-use crate::{NS, SX, agreed, both, no_user_events};
+use crate::{NS, SX, agreed, both};
 
 #[test]
 fn s1_an_echo_causes_nothing() {
@@ -33,7 +33,7 @@ fn create() -> (WriteKind, Vec<String>) {
 
 #[test]
 fn s2_an_edit_hidden_in_an_echo_is_found() {
-    scene(no_user_events(), |scene| {
+    scene(Vary::no_user_events(), |scene| {
         let (sx, ns) = agreed(scene, &[("b", text("A")), ("g1", text("P"))]);
         scene.edit(&sx, &[("b", text("B"))]);
         scene.merge();

@@ -10,7 +10,7 @@ use testkit::world::remote::lock;
 use testkit::world::stage::Fate;
 use testkit::world::vary::Vary;
 
-use crate::{NS, SX, agreed, both, no_user_events};
+use crate::{NS, SX, agreed, both};
 
 fn set(members: &[&str]) -> Value {
     let members: BTreeSet<String> = members.iter().map(|m| (*m).to_owned()).collect();
@@ -144,7 +144,7 @@ fn c11_a_late_request_before_a_newer_one_stops_the_newer_one() {
 
 #[test]
 fn c3_after_a_stale_answer_nothing_is_claimed_before_the_side_was_read() {
-    scene(no_user_events(), |scene| {
+    scene(Vary::no_user_events(), |scene| {
         let (sx, ns) = agreed(scene, &[("a", text("A")), ("b", text("B"))]);
         scene.edit(&sx, &[("a", text("ours"))]);
         scene.merge();
@@ -167,7 +167,7 @@ fn c3_after_a_stale_answer_nothing_is_claimed_before_the_side_was_read() {
 
 #[test]
 fn writes_that_go_on_by_themselves_end_at_a_person() {
-    scene(no_user_events(), |scene| {
+    scene(Vary::no_user_events(), |scene| {
         let (sx, ns) = agreed(scene, &[("b", text("A"))]);
         scene.seconds(700);
         // Something keeps changing the record, and nothing but the poll ever hears of it: as two systems look that
@@ -194,7 +194,7 @@ fn writes_that_go_on_by_themselves_end_at_a_person() {
 
 #[test]
 fn a_create_that_lands_once_its_successor_is_deleted_is_ours() {
-    scene(Vary { delete: DeletePolicy::DeleteWins, ..no_user_events() }, |scene| {
+    scene(Vary { delete: DeletePolicy::DeleteWins, ..Vary::no_user_events() }, |scene| {
         let sx = scene.create(SX, &[("b", text("A")), ("n", Value::Int(3))]);
         scene.merge();
         scene.fate(Fate::Late);

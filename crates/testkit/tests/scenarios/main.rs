@@ -10,28 +10,8 @@ mod merging;
 mod sweeps;
 mod twins;
 
-use model::{Side, Value};
-use testkit::scene::Scene;
-use testkit::world::ledger::Place;
-use testkit::world::vary::Vary;
+use model::Side;
+use testkit::scene::{agreed, both};
 
 const SX: Side = Side::Suitex;
 const NS: Side = Side::Netsuite;
-
-/// Nothing goes wrong by itself, and only the poller hears of NetSuite.
-fn no_user_events() -> Vary {
-    Vary { ue_drop: 1.0, ..Vary::calm() }
-}
-
-/// A thing both sides agree on, at version 1: its row in SuiteX and its row in NetSuite.
-fn agreed(scene: &mut Scene<'_, '_>, values: &[(&str, Value)]) -> (Place, Place) {
-    let sx = scene.create(SX, values);
-    scene.settle();
-    let ns = scene.twin(&sx);
-    assert_eq!(scene.record(&sx).head.version, 1);
-    (sx, ns)
-}
-
-fn both(scene: &Scene<'_, '_>, (sx, ns): (&Place, &Place), field: &str) -> [Value; 2] {
-    [scene.value(sx, field), scene.value(ns, field)]
-}

@@ -4,11 +4,11 @@ use testkit::scene::{Scene, scene, text};
 use testkit::world::remote::lock;
 use testkit::world::vary::Vary;
 
-use crate::{NS, SX, agreed, both, no_user_events};
+use crate::{NS, SX, agreed, both};
 
 #[test]
 fn s7_more_equal_seconds_than_a_page_and_an_edit_behind_the_cursor() {
-    scene(Vary { page: 2, ..no_user_events() }, |scene| {
+    scene(Vary { page: 2, ..Vary::no_user_events() }, |scene| {
         let rows: Vec<_> = (0..5).map(|n| scene.create(NS, &[("b", text(&format!("start {n}")))])).collect();
         scene.settle();
         scene.seconds(100);
@@ -29,7 +29,7 @@ fn s7_more_equal_seconds_than_a_page_and_an_edit_behind_the_cursor() {
 
 #[test]
 fn s8_a_change_that_shows_late_is_found_by_the_overlap() {
-    scene(Vary { late_seconds: 5, ..no_user_events() }, |scene| {
+    scene(Vary { late_seconds: 5, ..Vary::no_user_events() }, |scene| {
         let x = scene.create(NS, &[("b", text("x"))]);
         let y = scene.create(NS, &[("b", text("y"))]);
         scene.settle();
@@ -48,7 +48,7 @@ fn s8_a_change_that_shows_late_is_found_by_the_overlap() {
 
 #[test]
 fn c6_sweeps_before_the_read_bump_one_bell_and_publish_nothing() {
-    scene(no_user_events(), |scene| {
+    scene(Vary::no_user_events(), |scene| {
         let (sx, ns) = agreed(scene, &[("b", text("A"))]);
         scene.edit(&ns, &[("b", text("B"))]);
         scene.sweep();
@@ -72,7 +72,7 @@ fn c6_sweeps_before_the_read_bump_one_bell_and_publish_nothing() {
 /// No event of NetSuite's, no poll: only the reconciler's sweep sees what became of these. It rings, and that is enough.
 #[test]
 fn a_lost_hint_is_found_by_the_reconciler_and_rung() {
-    scene(no_user_events(), |scene| {
+    scene(Vary::no_user_events(), |scene| {
         let (sx, ns) = agreed(scene, &[("b", text("A"))]);
         let (kept, gone) = agreed(scene, &[("b", text("gone"))]);
         let whole = scene.reconcile();
@@ -102,7 +102,7 @@ fn a_lost_hint_is_found_by_the_reconciler_and_rung() {
 /// changed would answer it otherwise, and the change would be lost.
 #[test]
 fn c6_a_row_swept_while_its_side_is_read_is_read_again() {
-    scene(no_user_events(), |scene| {
+    scene(Vary::no_user_events(), |scene| {
         let ns = scene.create(NS, &[("b", text("A"))]);
         scene.settle();
         scene.edit(&ns, &[("b", text("B"))]);
