@@ -41,6 +41,8 @@ enum Worlds {
     Small,
     /// Much goes wrong, and somebody edits under every write.
     Hostile,
+    /// NetSuite is written to by PATCH, with its system notes for a guard.
+    Patch,
 }
 
 impl From<Worlds> for Profile {
@@ -49,6 +51,7 @@ impl From<Worlds> for Profile {
             Worlds::Default => Self::Default,
             Worlds::Small => Self::Small,
             Worlds::Hostile => Self::Hostile,
+            Worlds::Patch => Self::Patch,
         }
     }
 }
@@ -100,7 +103,9 @@ mod tests {
 
     #[test]
     fn every_world_asked_for_is_run_once_whatever_the_processors() {
-        for (runs, profile) in [(0, Worlds::Default), (1, Worlds::Small), (5, Worlds::Hostile), (16, Worlds::Default)] {
+        for (runs, profile) in
+            [(0, Worlds::Default), (1, Worlds::Small), (5, Worlds::Hostile), (5, Worlds::Patch), (16, Worlds::Default)]
+        {
             let sim = Sim { seed: 3, runs, profile, seconds: None, verbose: false };
             let report = run_parallel(&sim.args());
             assert_eq!(report.runs, runs);

@@ -51,6 +51,7 @@ fn fold_guard(record: &mut Record, cx: &Context<'_>, obs: &Observation, write_id
         complete: false,
         token: None,
         stamp: None,
+        note: None,
         landed: Vec::new(),
         native_id: None,
         line_ids: LineIds::new(),

@@ -140,7 +140,7 @@ pub(crate) fn forget(record: &mut Record, side: Side) {
     shadow.state = Shared::default();
     shadow.complete = false;
     shadow.token = None;
-    shadow.stamp = 0;
+    (shadow.stamp, shadow.note) = (0, 0);
     shadow.native_id = None;
     shadow.line_ids = LineIds::new();
 }

@@ -162,7 +162,7 @@ pub(crate) fn fold_unit(
         clear_written(record, cx.side, members);
         return;
     }
-    if fold_into_conflict(record, cx, leader, &seen, fx) {
+    if fold_into_conflict(record, cx, leader, &base, &seen, fx) {
         store_shadow(record, cx.side, members, &seen);
         return;
     }
@@ -260,14 +260,30 @@ fn fold_into_conflict(
     record: &mut Record,
     cx: &Context<'_>,
     leader: &FieldSpec,
+    base: &Fields,
     seen: &Fields,
     fx: &mut Effects,
 ) -> bool {
     let Some(at) = record.conflicts.iter().position(|conflict| conflict.field == leader.name) else { return false };
     let conflict = &mut record.conflicts[at];
-    match cx.side {
-        Side::Suitex => conflict.suitex = Some(seen.clone()),
-        Side::Netsuite => conflict.netsuite = Some(seen.clone()),
+    let at_stake = match cx.side {
+        Side::Suitex => &mut conflict.suitex,
+        Side::Netsuite => &mut conflict.netsuite,
+    };
+    let before = at_stake.replace(seen.clone()).filter(|before| before != base && before != seen);
+    if let Some(before) = before {
+        // Whoever typed this had something else on screen: a decision not yet written there, or an edit that a write of ours
+        // had replaced.
+        let members = cx.spec.group_of(leader);
+        fx.overrides.push(Override {
+            field: leader.name.clone(),
+            losing_value: as_value(&members, &before),
+            losing_side: cx.side,
+            winning_value: as_value(&members, seen),
+            policy: leader.policy.as_str().to_owned(),
+            version: cx.next_version,
+            event_id: cx.event_id,
+        });
     }
     conflict.rev += 1;
     fx.conflict_touched = true;
@@ -292,10 +308,10 @@ pub(crate) fn open_conflict(
     seen: Fields,
     fx: &mut Effects,
 ) {
-    let other = cx.side.other();
     let members = cx.spec.group_of(leader);
-    let theirs =
-        if record.shadows[other].exists == Existence::Yes { &record.shadows[other].state } else { &record.head.state };
+    // What is at stake on the other side is what it holds or shall hold: a person's decision may not be written there yet,
+    // and must not vanish behind the value it replaces.
+    let theirs = &record.head.state;
     let theirs: Fields =
         members.iter().filter_map(|f| theirs.get(&f.name).map(|v| (f.name.clone(), v.clone()))).collect();
     let (suitex, netsuite) = match cx.side {

@@ -180,6 +180,7 @@ pub(crate) fn observation(record: &mut Record, cx: &Context<'_>, obs: &Observati
     shadow.exists = Existence::Yes;
     shadow.token = obs.token.or(shadow.token);
     shadow.stamp = shadow.stamp.max(obs.stamp.unwrap_or(0));
+    shadow.note = shadow.note.max(obs.note.unwrap_or(0));
     shadow.complete |= obs.complete;
     if obs.native_id.is_some() {
         shadow.native_id.clone_from(&obs.native_id);

@@ -127,6 +127,9 @@ pub struct Held {
     pub token: Option<i64>,
     /// Our last stamp there.
     pub stamp: u64,
+    /// The newest trace of a change that was seen there.
+    #[serde(default)]
+    pub note: u64,
     /// How often it was created there.
     pub generation: u32,
     /// Ids of lines.
@@ -143,6 +146,7 @@ impl Held {
             complete: shadow.complete,
             token: shadow.token,
             stamp: shadow.stamp,
+            note: shadow.note,
             generation: shadow.generation,
             line_ids: shadow.line_ids.clone(),
             inflight: shadow.inflight,
@@ -151,7 +155,7 @@ impl Held {
 
     fn put(&self, shadow: &mut Shadow) {
         (shadow.exists, shadow.complete, shadow.token) = (self.exists, self.complete, self.token);
-        (shadow.stamp, shadow.generation) = (self.stamp, self.generation);
+        (shadow.stamp, shadow.note, shadow.generation) = (self.stamp, self.note, self.generation);
         shadow.state = Shared::from(self.state.clone());
         shadow.line_ids.clone_from(&self.line_ids);
     }
@@ -202,6 +206,7 @@ impl Projection {
                 (["suitex.complete", "netsuite.complete"], one.complete == two.complete),
                 (["suitex.token", "netsuite.token"], one.token == two.token),
                 (["suitex.stamp", "netsuite.stamp"], one.stamp == two.stamp),
+                (["suitex.note", "netsuite.note"], one.note == two.note),
                 (["suitex.generation", "netsuite.generation"], one.generation == two.generation),
                 (["suitex.line_ids", "netsuite.line_ids"], one.line_ids == two.line_ids),
                 (["suitex.inflight", "netsuite.inflight"], one.inflight == two.inflight),

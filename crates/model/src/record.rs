@@ -179,6 +179,9 @@ pub struct Shadow {
     pub token: Option<i64>,
     /// The last of our stamps acknowledged or observed there.
     pub stamp: u64,
+    /// The newest of the side's numbered traces of changes that was there when it was read (NetSuite's system notes, where
+    /// writes go by PATCH; 0 elsewhere): newer ones of ours tell a write of unknown outcome.
+    pub note: u64,
     /// The side's current id of the record.
     pub native_id: Option<NativeId>,
     /// How often the record was created there; part of the create's identity.

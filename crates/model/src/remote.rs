@@ -20,6 +20,8 @@ pub struct ReadRequest {
     pub generation: u32,
     /// Writes whose fate is not known.
     pub unresolved: Vec<WriteId>,
+    /// The newest trace of changes the record's shadow knows of ([`Observed::note`]): what is newer came after it.
+    pub note: u64,
 }
 
 /// What one side holds, in canonical form except that references are the side's own ids and lines are by the
@@ -40,6 +42,12 @@ pub struct Observed {
     pub external_rid: Option<Rid>,
     /// Which of the asked-for writes have landed.
     pub landed: Vec<WriteId>,
+    /// Number of the newest trace of a change that the side keeps beside the record and numbers (NetSuite's system notes),
+    /// taken before the fields were read. `None` where our marks on the record itself tell our writes (semantics §2.9).
+    pub note: Option<u64>,
+    /// Where those traces tell that a write of `landed` replaced values other than its `pre`: the record as a user had left
+    /// it, in the fields concerned, just before.
+    pub before: Option<Box<Observed>>,
     /// How long before the read the record was last modified, by that side's clock.
     pub age: Option<Duration>,
     /// The side's clock at the read, so that times in its hints can be put into ours.
@@ -99,6 +107,8 @@ pub struct WriteRequest {
     pub pre: Fields,
     /// Line key → line id for lines that exist there.
     pub line_ids: LineIds,
+    /// As [`ReadRequest::note`].
+    pub note: u64,
     /// Not to be sent after this instant.
     pub deadline: Timestamp,
 }
@@ -116,6 +126,11 @@ pub enum WriteOutcome {
         line_ids: LineIds,
         /// The row as it stands after the write, read in the same atomic step; saves the verify read.
         observed: Option<Box<Observed>>,
+        /// What a user had made of the record between our look and our write, where that is not refused but found out
+        /// afterwards (semantics §2.9, guard 2). To be folded before the write is.
+        before: Option<Box<Observed>>,
+        /// Fields of which the side keeps no trace: nobody can say that no user's edit was replaced there.
+        unproven: Vec<String>,
     },
     /// The guard refused: the remote is not as we thought. It cannot land any more.
     Stale,
@@ -196,6 +211,11 @@ pub trait Remote: Send + Sync {
     /// Carries out guarded writes. One outcome per request, in order.
     async fn write(&self, account: &AccountId, spec: &TypeSpec, writes: &[WriteRequest]) -> Vec<WriteOutcome>;
 
+    /// How long after its deadline a write of the type may still land with nothing on the side that would refuse it. Until
+    /// then a write of unknown outcome keeps the side closed (semantics §2.9, guard 2). Zero where a stamp or a row's version
+    /// fences what comes late.
+    fn quarantine(&self, account: &AccountId, spec: &TypeSpec) -> Duration;
+
     /// Native ids that exist, by (type, id) order from `after`, at most `limit`: for the reconciler.
     async fn list(
         &self,
@@ -207,6 +227,11 @@ pub trait Remote: Send + Sync {
 }
 
 impl WriteOutcome {
+    /// It landed, and nothing more is known of it.
+    pub fn landed(native_id: NativeId, token: Option<i64>, line_ids: LineIds) -> Self {
+        Self::Ok { native_id, token, line_ids, observed: None, before: None, unproven: Vec::new() }
+    }
+
     /// A bounded word for labels and audit rows.
     pub fn word(&self) -> &'static str {
         match self {

@@ -167,7 +167,7 @@ fn landed(spec: &TypeSpec, request: &WriteRequest, result: ItemResult) -> WriteO
         line_ids.insert(field.name.clone(), lines);
     }
     let token = result.last_modified.map(Timestamp::as_second);
-    WriteOutcome::Ok { native_id, token, line_ids, observed: None }
+    WriteOutcome::landed(native_id, token, line_ids)
 }
 
 /// A refusal of one record. Some of them are no fault of its content.

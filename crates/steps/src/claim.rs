@@ -210,12 +210,18 @@ enum Claimed {
 fn claim_one(core: &Core<'_>, spec: &TypeSpec, view: &View, side: Side, known: &Known, now: Timestamp) -> Claimed {
     let record = &view.record;
     let shadow = &record.shadows[side];
-    let (kind, changes, pre) = match owed(record, spec, side) {
+    let quarantine = core.remotes[side].quarantine(&record.key.account, spec);
+    let (kind, mut changes, pre) = match owed(record, spec, side) {
         Owed::Nothing => return Claimed::Nothing,
         Owed::Create { changes } => (WriteKind::Create, changes, model::Fields::new()),
         Owed::Update { changes, pre } => (WriteKind::Update, changes, pre),
         Owed::Delete { pre } => (WriteKind::Delete, model::Fields::new(), pre),
     };
+    if kind == WriteKind::Update && !quarantine.is_zero() {
+        // Nothing refuses this write when the rest of an atomic group has moved meanwhile: it is written whole, or the side
+        // would hold a group nobody wrote.
+        pre.iter().for_each(|(name, held)| _ = changes.entry(name.clone()).or_insert_with(|| held.clone()));
+    }
     let map = |to: &RecordType, rid: &str| {
         let rid = Rid(rid.parse().ok()?);
         known.natives.get(&(to.clone(), rid)).map(ToString::to_string)
@@ -233,7 +239,9 @@ fn claim_one(core: &Core<'_>, spec: &TypeSpec, view: &View, side: Side, known: &
     }
     let id = write_id(&record.key, side, stamp);
     let generation = shadow.generation + u32::from(kind == WriteKind::Create);
-    let deadline = after(now, core.settings.write_deadline);
+    // What nothing would refuse when it comes late keeps the side closed as long as it may still come.
+    let send_by = after(now, core.settings.write_deadline);
+    let deadline = after(send_by, quarantine);
     let request = WriteRequest {
         write_id: id,
         rid: record.key.rid,
@@ -246,7 +254,8 @@ fn claim_one(core: &Core<'_>, spec: &TypeSpec, view: &View, side: Side, known: &
         changes: wire_changes,
         pre: wire_pre,
         line_ids: shadow.line_ids.clone(),
-        deadline: deadline.checked_sub(core.settings.send_margin).unwrap_or(deadline),
+        note: shadow.note,
+        deadline: send_by.checked_sub(core.settings.send_margin).unwrap_or(send_by),
     };
     let occurred_at = changes.keys().filter_map(|name| record.head.meta.get(name)).map(|meta| meta.edited_at).max();
     let intent = Intent {

@@ -90,6 +90,10 @@ impl Remote for Absent {
         writes.iter().map(|_| WriteOutcome::NotSent).collect()
     }
 
+    fn quarantine(&self, _: &AccountId, _: &TypeSpec) -> Duration {
+        Duration::ZERO
+    }
+
     async fn list(
         &self,
         _: &AccountId,

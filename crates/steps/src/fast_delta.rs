@@ -81,6 +81,7 @@ pub(crate) fn fast_delta(record: &Record, spec: &TypeSpec, hints: &[&Pending]) -
         complete: false,
         token: Some(token),
         stamp: None,
+        note: None,
         landed: Vec::new(),
         native_id: None,
         line_ids: LineIds::new(),

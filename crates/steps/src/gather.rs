@@ -107,6 +107,7 @@ fn request(ticket: &Ticket, side: Side) -> ReadRequest {
         native_id: shadow.native_id.clone().or_else(|| if creating.is_none() { hinted() } else { None }),
         generation: creating.unwrap_or(shadow.generation),
         unresolved: record.unresolved.iter().filter(|i| i.side == side).map(|i| i.write_id).collect(),
+        note: shadow.note,
     }
 }
 

@@ -107,6 +107,7 @@ pub(crate) fn observation(record: &Record, spec: &TypeSpec, seen: &Seen<'_>) -> 
         complete: observed.exists,
         token: observed.token,
         stamp: own_stamp,
+        note: observed.note,
         landed: observed.landed.clone(),
         native_id: observed.native_id.clone(),
         line_ids,

@@ -279,7 +279,13 @@ enum Found {
 }
 
 fn by_id(id: &NativeId) -> ReadRequest {
-    ReadRequest { rid: Rid(uuid::Uuid::nil()), native_id: Some(id.clone()), generation: 0, unresolved: Vec::new() }
+    ReadRequest {
+        rid: Rid(uuid::Uuid::nil()),
+        native_id: Some(id.clone()),
+        generation: 0,
+        unresolved: Vec::new(),
+        note: 0,
+    }
 }
 
 /// Has anything of the record moved that a hint, a merge step or a writer moves?

@@ -9,6 +9,7 @@ use store::records::{AuditRow, Patch, Pick, View};
 
 use crate::core::{Core, StepError, after};
 use crate::merging::Work;
+use crate::settle::fold_before;
 
 /// What a recovery step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,6 +76,7 @@ fn capture(core: &Core<'_>, side: Side, views: &[View], lost: &mut Vec<Lost>) ->
                 native_id: shadow.native_id.clone(),
                 generation: intent.generation.max(shadow.generation),
                 unresolved: record.unresolved.iter().filter(|i| i.side == side).map(|i| i.write_id).collect(),
+                note: shadow.note,
             },
         });
         let mut patch = Patch::of(record.clone());
@@ -132,6 +134,7 @@ fn decide(
     let landed = has_landed(&lost.intent, observed);
     let entry = if landed {
         done.landed += 1;
+        fold_before(&mut work, spec, side, observed.before.as_deref(), now);
         Entry::Ack(Ack {
             write_id: lost.intent.write_id,
             side,
@@ -141,7 +144,10 @@ fn decide(
         })
     } else {
         done.unknown += 1;
-        Entry::Release(Release { write_id: lost.intent.write_id, side, outcome: IntentStatus::Unknown })
+        // Where nothing fences a late request the deadline included its longest life: it can land no more.
+        let over = !core.remotes[side].quarantine(&view.record.key.account, spec).is_zero();
+        let outcome = if over { IntentStatus::Rejected } else { IntentStatus::Unknown };
+        Entry::Release(Release { write_id: lost.intent.write_id, side, outcome })
     };
     let _ = work.fold(entry, now); // neither can be refused
     work.record.shadows[side].ring(now, true, true);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use model::limits::WriteLoop;
 use model::record::{Ack, Entry, IntentStatus, Lock, LockReason};
 use model::spec::{LockScope, TypeSpec};
-use model::{AccountId, ErrorClass, MergedEvent, Side, Timestamp, WriteOutcome, record_key};
+use model::{AccountId, ErrorClass, MergedEvent, Observed, Side, Timestamp, WriteOutcome, record_key};
 use store::records::{AuditRow, Outgoing, Patch, View};
 
 use crate::claim::{Claim, release};
@@ -35,7 +35,12 @@ pub(crate) fn settle_one(
     let mut work = Work::new(core, spec, view);
     work.patch.audit.push(audit(claim, side, outcome, now));
     match outcome {
-        WriteOutcome::Ok { .. } => landed(spec, view, claim, side, outcome, found, &mut work, now, done),
+        WriteOutcome::Ok { unproven, .. } => {
+            landed(spec, view, claim, side, outcome, found, &mut work, now, done);
+            if !unproven.is_empty() {
+                work.patch.outbox.push(unproven_message(core, view, claim, side, unproven, now));
+            }
+        }
         WriteOutcome::Stale | WriteOutcome::Gone => end(&mut work, claim, side, IntentStatus::Rejected, now, true),
         WriteOutcome::Fenced => end(&mut work, claim, side, IntentStatus::Fenced, now, true),
         WriteOutcome::Throttled { retry_after } => {
@@ -104,11 +109,12 @@ fn landed(
     now: Timestamp,
     done: &mut Written,
 ) {
-    let WriteOutcome::Ok { native_id, token, line_ids, observed } = outcome else { return };
+    let WriteOutcome::Ok { native_id, token, line_ids, observed, before, .. } = outcome else { return };
     if let Some(at) = view.record.inflight(side).and_then(|intent| intent.occurred_at) {
         let micros = i64::try_from(now.duration_since(at).as_micros()).unwrap_or(i64::MAX);
         done.latencies_micros.push(micros);
     }
+    fold_before(work, spec, side, before.as_deref(), now);
     let ack = Ack {
         write_id: claim.request.write_id,
         side,
@@ -139,6 +145,16 @@ fn landed(
             }
         }
     }
+}
+
+/// What a user had made of the record just before our write replaced it is folded before the write is (semantics §2.9, guard
+/// 2; C9): as the observation nobody could make.
+pub(crate) fn fold_before(work: &mut Work<'_>, spec: &TypeSpec, side: Side, before: Option<&Observed>, now: Timestamp) {
+    let Some(observed) = before else { return };
+    let seen = Seen { side, observed, read_at: now, references: &References::new(), hints: &[] };
+    let mut late = observation(&work.record, spec, &seen);
+    (late.complete, late.landed) = (false, Vec::new());
+    let _ = work.fold(Entry::Observation(late), now); // an observation cannot be refused
 }
 
 /// The write ended without landing. `look`: the side is not as we thought, so it must be read.
@@ -197,6 +213,23 @@ pub(crate) fn stop_loop(core: &Core<'_>, spec: &TypeSpec, view: &View, side: Sid
     });
     work.patch.outbox.push(error_message(core, view, None, side, ErrorClass::Operational, "write_loop", &reason, now));
     work.finish(now)
+}
+
+/// The write landed, and nobody can say whether it replaced a user's edit: a person should know (R10).
+fn unproven_message(
+    core: &Core<'_>,
+    view: &View,
+    claim: &Claim,
+    side: Side,
+    fields: &[String],
+    now: Timestamp,
+) -> Outgoing {
+    let reason = format!(
+        "the write landed, but {side} keeps no note of changes to {}: an edit made there while it was on its way may have been \
+         replaced unseen; have the type written through the write RESTlet, or accept the risk in the accounts file",
+        fields.join(", "),
+    );
+    error_message(core, view, Some(claim), side, ErrorClass::Operational, "write_unproven", &reason, now)
 }
 
 /// The message that dlq-handler turns into a row a person sees; its payload is the write as a doorbell.

@@ -131,6 +131,7 @@ impl Pending {
             complete: false,
             token: self.remote_version,
             stamp: None,
+            note: None,
             landed: Vec::new(),
             native_id: None,
             line_ids: LineIds::new(),
@@ -152,6 +153,7 @@ impl Pending {
             complete,
             token,
             stamp,
+            note,
             landed,
             native_id,
             line_ids,
@@ -159,11 +161,12 @@ impl Pending {
             twins,
             ..
         } = seen;
-        let told = (*side, *exists, *complete, *token, *stamp) == (self.side, true, false, self.remote_version, None);
+        let told = (*side, *exists, *complete, *token) == (self.side, true, false, self.remote_version);
         let nothing_else = landed.is_empty() && native_id.is_none() && line_ids.is_empty() && twins.is_empty();
         let times = edited.len() == self.changes.len()
             && edited.iter().all(|(name, at)| *at == self.occurred_at && self.changes.contains_key(name));
-        told && nothing_else
+        told && (*stamp, *note) == (None, None)
+            && nothing_else
             && times
             && *fields == self.changes
             && seen.causes == [self.event_id]

@@ -112,6 +112,10 @@ impl Remote for Lossy {
         outcomes.into_iter().map(|_| WriteOutcome::Unknown).collect()
     }
 
+    fn quarantine(&self, account: &AccountId, spec: &TypeSpec) -> std::time::Duration {
+        self.0.quarantine(account, spec)
+    }
+
     async fn list(
         &self,
         account: &AccountId,

@@ -78,7 +78,14 @@ async fn landed_as(
     line_ids: LineIds,
 ) -> Result<WriteOutcome, sqlx::Error> {
     let now = read_back(conn, layout, &id, request.write_id).await?;
-    Ok(WriteOutcome::Ok { native_id: id, token: now.token, line_ids, observed: Some(Box::new(now.observed)) })
+    Ok(WriteOutcome::Ok {
+        native_id: id,
+        token: now.token,
+        line_ids,
+        observed: Some(Box::new(now.observed)),
+        before: None,
+        unproven: Vec::new(),
+    })
 }
 
 async fn create(conn: &mut PgConnection, layout: &Layout, request: &WriteRequest) -> Result<WriteOutcome, Stop> {

@@ -3,6 +3,7 @@
 pub mod bus;
 pub mod coverage;
 pub mod ledger;
+pub mod notes;
 pub mod poller;
 pub mod reconciler;
 pub mod remote;

@@ -16,7 +16,8 @@ const KEPT: [(u64, &str); 7] = [
 ];
 
 /// Worlds of each profile with seeds of this very test run: 20,000 and more in all.
-const FRESH: [(Profile, u64); 3] = [(Profile::Default, 16_000), (Profile::Small, 4_000), (Profile::Hostile, 1_000)];
+const FRESH: [(Profile, u64); 4] =
+    [(Profile::Default, 14_000), (Profile::Small, 4_000), (Profile::Hostile, 1_000), (Profile::Patch, 3_000)];
 
 fn keep_the_invariants(report: &SimReport) {
     for broken in &report.broken {
@@ -52,6 +53,15 @@ fn worlds_nobody_has_seen_keep_the_invariants() {
         all += runs;
     }
     assert!(all >= 20_000, "{all} worlds");
+}
+
+#[test]
+fn worlds_written_to_by_patch_keep_the_invariants() {
+    let report = run_parallel(&SimArgs { profile: Profile::Patch, ..SimArgs::of(1, 500) });
+    keep_the_invariants(&report);
+    for what in ["replaced in the gap", "found by its notes", "late request landed", "recovered: unknown"] {
+        assert!(report.coverage.of(what) > 0, "{what} never happened");
+    }
 }
 
 #[test]

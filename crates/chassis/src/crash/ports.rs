@@ -78,6 +78,10 @@ impl model::Remote for Remote {
         outcomes
     }
 
+    fn quarantine(&self, account: &AccountId, spec: &TypeSpec) -> std::time::Duration {
+        self.0.quarantine(account, spec)
+    }
+
     async fn list(
         &self,
         account: &AccountId,

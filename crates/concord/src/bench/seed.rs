@@ -194,9 +194,15 @@ impl Remote for Paper {
                 token: Some(i64::from(VERSION)),
                 line_ids: model::LineIds::new(),
                 observed: Some(Box::new(observed)),
+                before: None,
+                unproven: Vec::new(),
             }
         };
         writes.iter().map(landed).collect()
+    }
+
+    fn quarantine(&self, _: &AccountId, _: &TypeSpec) -> std::time::Duration {
+        std::time::Duration::ZERO
     }
 
     async fn list(

@@ -26,6 +26,7 @@ fn saw(side: Side, fields: &[(&str, &str)]) -> Entry {
         complete: true,
         token: None,
         stamp: None,
+        note: None,
         landed: Vec::new(),
         native_id: None,
         line_ids: LineIds::new(),

@@ -59,6 +59,7 @@ pub(crate) fn observation(side: Side, fields: Option<Fields>, edited: i64) -> Ob
         complete: true,
         token: None,
         stamp: None,
+        note: None,
         landed: Vec::new(),
         native_id: None,
         line_ids: LineIds::new(),

@@ -57,6 +57,9 @@ pub struct Observation {
     pub token: Option<i64>,
     /// Our stamp found there, if it is this record's.
     pub stamp: Option<u64>,
+    /// The newest of the side's numbered traces of changes, where it keeps them instead of a stamp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<u64>,
     /// Which of our unresolved writes have landed.
     pub landed: Vec<WriteId>,
     /// The side's id.

@@ -52,7 +52,7 @@ pub(crate) fn native(id: i64) -> NativeId {
 }
 
 pub(crate) fn want(rid_number: u128, id: Option<i64>) -> ReadRequest {
-    ReadRequest { rid: rid(rid_number), native_id: id.map(native), generation: 1, unresolved: Vec::new() }
+    ReadRequest { rid: rid(rid_number), native_id: id.map(native), generation: 1, unresolved: Vec::new(), note: 0 }
 }
 
 pub(crate) fn update(n: u128, changes: Fields, pre: Fields) -> WriteRequest {

@@ -94,6 +94,8 @@ async fn a_customer_comes_in_canonical_form_with_age_and_token() {
         stamp: Some((rid(5), 12)),
         external_rid: Some(rid(5)),
         landed: Vec::new(),
+        note: None,
+        before: None,
         age: Some(Duration::from_secs(30)),
         clock: Some(now),
     };

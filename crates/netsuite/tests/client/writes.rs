@@ -36,12 +36,7 @@ fn answer(seen: &Seen, status_word: &str, more: &Json) -> Act {
 }
 
 fn ok(n: i64) -> WriteOutcome {
-    WriteOutcome::Ok {
-        native_id: native(n),
-        token: Some(1_795_168_800),
-        line_ids: model::LineIds::new(),
-        observed: None,
-    }
+    WriteOutcome::landed(native(n), Some(1_795_168_800), model::LineIds::new())
 }
 
 async fn sent(type_name: &str, request: WriteRequest) -> Json {

@@ -147,6 +147,7 @@ pub(crate) fn observe(patch: &mut Patch, n: u128, side: Side, values: Fields, se
         complete: true,
         token: Some(5),
         stamp: None,
+        note: None,
         landed: Vec::new(),
         native_id: record.shadows[side].native_id.clone(),
         line_ids: model::LineIds::new(),

@@ -39,6 +39,7 @@ fn full_shadow(native_id: &str) -> Shadow {
         complete: true,
         token: Some(-4),
         stamp: 3,
+        note: 41,
         native_id: Some(native(native_id)),
         generation: 2,
         line_ids: [("lines".to_owned(), [("n1".to_owned(), "4".to_owned())].into())].into(),

@@ -9,11 +9,12 @@ use crate::cells::{Cells, read_key, read_native_id};
 use crate::records::at_rest;
 
 /// Columns of a side, each behind `sx_` or `ns_`, with their types; read by [`read_side`] and written in this order.
-pub(super) const SIDE_COLUMNS: [(&str, &str); 20] = [
+pub(super) const SIDE_COLUMNS: [(&str, &str); 21] = [
     ("exists", "text"),
     ("complete", "boolean"),
     ("token", "bigint"),
     ("stamp", "bigint"),
+    ("note", "bigint"),
     ("native_id", "text"),
     ("generation", "integer"),
     ("epoch", "bigint"),
@@ -119,6 +120,7 @@ fn read_side(cells: &mut Cells<'_>) -> Result<(Shadow, u64), StoreError> {
         complete: cells.next()?,
         token: cells.next()?,
         stamp: cells.count()?,
+        note: cells.count()?,
         native_id: read_native_id(cells)?,
         generation: cells.small_count()?,
         epoch: cells.count()?,

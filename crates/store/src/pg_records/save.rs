@@ -91,7 +91,7 @@ impl<'a> Change<'a> {
 
 /// Equal but for state and line ids.
 fn narrow_eq(old: &Shadow, new: &Shadow) -> bool {
-    let folded = |s: &Shadow| (s.exists, s.complete, s.token, s.stamp, s.generation, s.epoch, s.inflight);
+    let folded = |s: &Shadow| (s.exists, s.complete, s.token, s.stamp, s.note, s.generation, s.epoch, s.inflight);
     let doorbell =
         |s: &Shadow| (s.dirty_seq, s.hint_seq, s.dirty_since, s.last_hint_at, s.hints, s.urgent, s.must_read);
     let queue = |s: &Shadow| (s.ready_at, s.retry_at, s.attempts, s.owed);

@@ -43,7 +43,7 @@ pub(super) fn fits(change: &Change<'_>) -> bool {
     let of_head = |r: &Record| (r.head.alive, r.head.last_stamp, r.head.lease_token, r.head.merged_into);
     let nothing_open =
         |r: &Record| r.unresolved.is_empty() && r.conflicts.is_empty() && r.locks.is_empty() && r.head.lease.is_none();
-    let of_side = |s: &Shadow| (s.exists, s.complete, s.stamp, s.generation, s.epoch, s.inflight, s.attempts);
+    let of_side = |s: &Shadow| (s.exists, s.complete, s.stamp, s.note, s.generation, s.epoch, s.inflight, s.attempts);
     let same = |side: Side| {
         let (old, new) = (&before.shadows[side], &after.shadows[side]);
         of_side(old) == of_side(new) && old.native_id == new.native_id

@@ -79,7 +79,7 @@ pub(crate) fn write(n: u128, kind: WriteKind) -> WriteRequest {
 }
 
 pub(crate) fn want(n: u128, id: Option<NativeId>, unresolved: Vec<WriteId>) -> ReadRequest {
-    ReadRequest { rid: rid(n), native_id: id, generation: 1, unresolved }
+    ReadRequest { rid: rid(n), native_id: id, generation: 1, unresolved, note: 0 }
 }
 
 impl Tenant {
@@ -123,7 +123,7 @@ pub(crate) struct Landed {
 
 pub(crate) fn landed(outcome: WriteOutcome) -> Landed {
     match outcome {
-        WriteOutcome::Ok { native_id, token, line_ids, observed } => {
+        WriteOutcome::Ok { native_id, token, line_ids, observed, .. } => {
             Landed { id: native_id, token, line_ids, observed: *observed.expect("the record was read back") }
         }
         other => panic!("expected Ok, got {other:?}"),

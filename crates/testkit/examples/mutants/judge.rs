@@ -63,7 +63,9 @@ pub(crate) fn judge(copy: &Copy, set: &str, worlds: u64) -> Verdict {
     #[allow(clippy::disallowed_methods)] // how long it took is no part of any run
     let begin = Instant::now();
     let mut verdict = Verdict { set: set.to_owned(), world: None, runs: 0, took: Duration::ZERO, failed: Vec::new() };
-    for (profile, worlds) in [("default", worlds), ("hostile", worlds / 2), ("small", worlds / 2)] {
+    for (profile, worlds) in
+        [("default", worlds), ("hostile", worlds / 2), ("small", worlds / 2), ("patch", worlds / 2)]
+    {
         let asked = ["1".to_owned(), worlds.to_string(), profile.to_owned(), "--until-broken".to_owned()];
         let (ended_well, told) = run(&copy.worlds, set, &asked);
         verdict.took = begin.elapsed();

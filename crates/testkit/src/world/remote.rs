@@ -2,14 +2,17 @@
 //! a write gives way when it was sent and when it has landed. Dropping the future at either point is a crash there.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::spec::TypeSpec;
 use model::{
-    AccountId, Clock, NativeId, Observed, ReadRequest, RecordRef, Remote, RemoteError, Side, WriteKind, WriteOutcome,
-    WriteRequest, write_id,
+    AccountId, Clock, NativeId, Observed, ReadRequest, RecordRef, Remote, RemoteError, Side, Timestamp, WriteId,
+    WriteKind, WriteOutcome, WriteRequest, write_id,
 };
 
+use super::ledger::Place;
+use super::notes::{LIFETIME, Looked};
 use super::requests::Packet;
 use super::stage::{Fate, Stage};
 use crate::pause::pause;
@@ -41,6 +44,7 @@ impl<'a> SimRemote<'a> {
         });
         let mut observed = stage.observe(place.as_ref());
         observed.landed = match self.side {
+            Side::Netsuite if stage.vary.patch => noted(stage, place.as_ref(), want, &mut observed),
             Side::Suitex => want.unresolved.iter().copied().filter(|id| stage.inbox.contains(id)).collect(),
             Side::Netsuite => {
                 let key = RecordRef { account: account.clone(), record_type: spec.name.clone(), rid: want.rid };
@@ -50,6 +54,43 @@ impl<'a> SimRemote<'a> {
             }
         };
         observed
+    }
+
+    fn dies(&self, stage: &Stage) -> Option<Timestamp> {
+        let unfenced = stage.vary.patch && self.side == Side::Netsuite;
+        unfenced.then(|| stage.clock.now().checked_add(LIFETIME).expect("the world's time is far from the end of time"))
+    }
+
+    /// Looks at the records before they are written to, where nothing will at their arrival.
+    fn look(&self, account: &AccountId, spec: &TypeSpec, writes: &[WriteRequest]) -> Option<Vec<Looked>> {
+        let mut stage = lock(self.stage);
+        let unfenced = stage.vary.patch && self.side == Side::Netsuite;
+        let mut look = |request: &WriteRequest| {
+            let id = request.native_id.as_ref();
+            let place = id.and_then(|id| stage.place(self.side, account, &spec.name, id));
+            stage.look(place, request)
+        };
+        unfenced.then(|| writes.iter().map(&mut look).collect())
+    }
+
+    /// Reads in the notes what each write that was answered replaced.
+    fn explain(
+        &self,
+        account: &AccountId,
+        spec: &TypeSpec,
+        writes: &[WriteRequest],
+        looked: &[Looked],
+        outcomes: &mut [WriteOutcome],
+    ) {
+        let mut stage = lock(self.stage);
+        for ((request, looked), outcome) in writes.iter().zip(looked).zip(outcomes) {
+            if let (WriteOutcome::Ok { native_id, before, .. }, Looked::Go(after), WriteKind::Update) =
+                (outcome, looked, request.kind)
+                && let Some(place) = stage.place(self.side, account, &spec.name, native_id)
+            {
+                *before = stage.explain(&place, *after, request);
+            }
+        }
     }
 
     /// Sends a request off. Answers its number, where it is on its way, and what becomes of it.
@@ -78,6 +119,7 @@ impl<'a> SimRemote<'a> {
             account: account.clone(),
             spec: Arc::clone(spec),
             request: request.clone(),
+            dies: self.dies(stage),
             answer: None,
         });
         stage.hot = request
@@ -87,6 +129,23 @@ impl<'a> SimRemote<'a> {
             .map(|place| (place, request.changes.keys().cloned().collect()));
         (id, fate)
     }
+}
+
+/// Which writes have landed, where notes tell: there is never more than one whose fate is not known. A create is known by our
+/// external id.
+fn noted(stage: &mut Stage, place: Option<&Place>, want: &ReadRequest, observed: &mut Observed) -> Vec<WriteId> {
+    let Some(place) = place else { return Vec::new() };
+    observed.note = Some(stage.newest_note(place));
+    if want.unresolved.is_empty() {
+        return Vec::new();
+    }
+    if want.native_id.is_none() {
+        return want.unresolved.clone();
+    }
+    let Some(before) = stage.before_ours(place, want.note) else { return Vec::new() };
+    stage.coverage.hit("found by its notes");
+    observed.before = Some(Box::new(Observed { fields: before, ..observed.clone() }));
+    want.unresolved.clone()
 }
 
 /// A fate by chance.
@@ -139,10 +198,22 @@ impl Remote for SimRemote<'_> {
 
     async fn write(&self, account: &AccountId, spec: &TypeSpec, writes: &[WriteRequest]) -> Vec<WriteOutcome> {
         pause().await;
+        let looked = self.look(account, spec, writes);
+        if looked.is_some() {
+            pause().await; // the gap: what is edited from here on, the look has not seen
+        }
         let spec = Arc::new(spec.clone());
         let sent: Vec<(u64, Fate)> = {
             let mut stage = lock(self.stage);
-            writes.iter().map(|request| self.send(&mut stage, account, &spec, request)).collect()
+            let refusal = |at: usize| match looked.as_ref().map(|looked| &looked[at]) {
+                Some(Looked::Refused(outcome)) => Some(outcome.clone()),
+                Some(Looked::Go(_)) | None => None,
+            };
+            let sent = writes.iter().enumerate().map(|(at, request)| match refusal(at) {
+                Some(outcome) => (0, Fate::Refused(outcome)),
+                None => self.send(&mut stage, account, &spec, request),
+            });
+            sent.collect()
         };
         pause().await; // sent
         let mut outcomes = Vec::with_capacity(sent.len());
@@ -168,7 +239,16 @@ impl Remote for SimRemote<'_> {
             stage.coverage.add("unknown outcome", unknown);
         }
         pause().await; // landed
+        if let Some(looked) = looked {
+            self.explain(account, &spec, writes, &looked, &mut outcomes);
+            pause().await;
+        }
         outcomes
+    }
+
+    fn quarantine(&self, _: &AccountId, _: &TypeSpec) -> Duration {
+        let unfenced = lock(self.stage).vary.patch && self.side == Side::Netsuite;
+        if unfenced { LIFETIME } else { Duration::ZERO }
     }
 
     async fn list(

@@ -3,7 +3,8 @@
 use model::record::WHOLE;
 use model::spec::TypeSpec;
 use model::{
-    AccountId, Fields, LineIds, Lines, NativeId, Observed, Rid, Side, Value, WriteKind, WriteOutcome, WriteRequest,
+    AccountId, Clock, Fields, LineIds, Lines, NativeId, Observed, Rid, Side, Timestamp, Value, WriteKind, WriteOutcome,
+    WriteRequest,
 };
 
 use super::ledger::Place;
@@ -22,6 +23,8 @@ pub struct Packet {
     pub spec: std::sync::Arc<TypeSpec>,
     /// The request.
     pub request: WriteRequest,
+    /// When it dies on the way, where nothing would refuse it when it comes late.
+    pub dies: Option<Timestamp>,
     /// The answer, once it has arrived.
     pub answer: Option<WriteOutcome>,
 }
@@ -35,6 +38,7 @@ impl Stage {
         }
         let packet = self.network[at].clone();
         let answer = match packet.side {
+            _ if packet.dies.is_some_and(|end| end < self.clock.now()) => WriteOutcome::Unknown,
             Side::Suitex => self.land_suitex(&packet),
             Side::Netsuite => self.land_netsuite(&packet),
         };
@@ -122,6 +126,9 @@ impl Stage {
         let Some((place, row)) = found.and_then(|place| Some((place.clone(), self.rows.get(&place)?.clone()))) else {
             return WriteOutcome::Gone;
         };
+        if self.vary.patch {
+            return self.carry_out(&place, &row, request); // whatever it finds there
+        }
         let stored = row.stamp.filter(|(rid, _)| *rid == request.rid).map_or(0, |(_, stamp)| stamp);
         if stored >= request.stamp {
             return WriteOutcome::Fenced;
@@ -151,7 +158,7 @@ impl Stage {
             self.remove(place, Author::Sync(request));
             self.coverage.hit("delete propagated");
             let native_id = place.native();
-            return WriteOutcome::Ok { native_id, token: None, line_ids: LineIds::new(), observed: None };
+            return WriteOutcome::landed(native_id, None, LineIds::new());
         }
         let mut line_ids = LineIds::new();
         let fields = apply(&row.fields, request, &mut || self.new_line(), &mut line_ids);
@@ -166,7 +173,8 @@ impl Stage {
             Side::Suitex | Side::Netsuite => None,
         };
         let token = self.rows.get(place).map(|row| row.token);
-        WriteOutcome::Ok { native_id: place.native(), token, line_ids, observed }
+        let native_id = place.native();
+        WriteOutcome::Ok { native_id, token, line_ids, observed, before: None, unproven: Vec::new() }
     }
 
     /// What a direct read of a row says, landed writes apart.
@@ -184,6 +192,8 @@ impl Stage {
             stamp: row.stamp,
             external_rid: row.external,
             landed: Vec::new(),
+            note: None,
+            before: None,
             age: Some(clock.duration_since(row.modified).try_into().unwrap_or_default()),
             clock: Some(clock),
         }
@@ -217,7 +227,7 @@ impl Stage {
 }
 
 /// Do the values named in `pre` still stand? For a delete `pre` is everything.
-fn still(spec: &TypeSpec, held: &Fields, request: &WriteRequest) -> bool {
+pub(super) fn still(spec: &TypeSpec, held: &Fields, request: &WriteRequest) -> bool {
     request.pre.iter().all(|(name, expected)| {
         debug_assert_ne!(name, WHOLE);
         let value = held.get(name).cloned().unwrap_or_default();

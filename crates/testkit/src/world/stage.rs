@@ -66,6 +66,23 @@ pub struct Deleted {
     pub at: i64,
 }
 
+/// A system note of NetSuite: who made what of a field. Kept where writes go by PATCH; lines leave none.
+#[derive(Debug, Clone)]
+pub struct Note {
+    /// Its number: later saves have higher ones.
+    pub id: u64,
+    /// Of which row.
+    pub place: Place,
+    /// Of which field.
+    pub field: String,
+    /// What it held; null = empty.
+    pub old: Value,
+    /// What it holds now.
+    pub new: Value,
+    /// Written by our integration user.
+    pub ours: bool,
+}
+
 /// What a side makes of a text.
 pub type Rewrite = fn(&str) -> String;
 
@@ -95,6 +112,8 @@ pub struct Stage {
     pub outbox: VecDeque<ChangeEvent>,
     /// NetSuite: deleted rows.
     pub deleted: Vec<Deleted>,
+    /// NetSuite: system notes, oldest first.
+    pub notes: Vec<Note>,
     /// Requests that were sent.
     pub network: Vec<Packet>,
     /// Number of the last request.
@@ -146,6 +165,7 @@ impl Stage {
             creates: HashMap::new(),
             outbox: VecDeque::new(),
             deleted: Vec::new(),
+            notes: Vec::new(),
             network: Vec::new(),
             last_packet: 0,
             creates_sent: 0,
@@ -210,8 +230,8 @@ impl Stage {
             fields.insert("b".to_owned(), Value::text(text));
         }
         let stamp = match author {
-            Author::Sync(request) => Some((request.rid, request.stamp)),
-            Author::User | Author::Workflow => before.as_ref().and_then(|row| row.stamp),
+            Author::Sync(request) if !self.vary.patch => Some((request.rid, request.stamp)),
+            Author::Sync(_) | Author::User | Author::Workflow => before.as_ref().and_then(|row| row.stamp),
         };
         let external = match author {
             Author::Sync(request) if before.is_none() => Some(request.rid),
@@ -224,6 +244,7 @@ impl Stage {
         let (token, modified) = self.moved(place.side, before.as_ref());
         self.judge(place, before.as_ref().map(|row| &row.fields), &fields, author);
         let changes = difference(before.as_ref().map(|row| &row.fields), &fields);
+        self.take_notes(place, before.as_ref().map(|row| &row.fields), &changes, author);
         self.rows.insert(place.clone(), Row { fields, token, modified, stamp, external });
         let operation = if before.is_none() { Operation::Create } else { Operation::Update };
         self.announce(place, operation, changes, token, modified, author);

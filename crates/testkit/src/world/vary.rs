@@ -49,6 +49,8 @@ pub struct Vary {
     pub eager: u32,
     /// Chance that NetSuite's workflow changes a field beside the edited one, without a user event.
     pub workflow: f64,
+    /// Is NetSuite written to by PATCH, with its system notes for a guard (semantics §2.9, guard 2)?
+    pub patch: bool,
 }
 
 /// Which worlds are drawn. The circumstances are the same; what differs is how often each comes.
@@ -61,11 +63,14 @@ pub enum Profile {
     Small,
     /// Much goes wrong, few fields, many collisions, an adversary at every write.
     Hostile,
+    /// NetSuite is written to by PATCH, with its system notes for a guard. Nobody deletes and nobody edits lines: a deletion
+    /// leaves no note, and lines leave none that can be told from one another.
+    Patch,
 }
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Default, Self::Small, Self::Hostile];
+    pub const ALL: [Self; 4] = [Self::Default, Self::Small, Self::Hostile, Self::Patch];
 
     /// The word in commands.
     pub fn as_str(self) -> &'static str {
@@ -73,6 +78,7 @@ impl Profile {
             Self::Default => "default",
             Self::Small => "small",
             Self::Hostile => "hostile",
+            Self::Patch => "patch",
         }
     }
 
@@ -101,6 +107,15 @@ impl Profile {
                 vary.adversary = 0.5;
                 vary.late_seconds = 5;
                 vary.eager = if rng.bool() { 0 } else { 1 };
+            }
+            Self::Patch => {
+                vary.patch = true;
+                vary.deletes = false;
+                vary.fields.retain(|name| *name != "lines");
+                if vary.fields.is_empty() {
+                    vary.fields.push("b");
+                }
+                vary.adversary = if rng.bool() { 0.5 } else { vary.adversary };
             }
         }
         vary
@@ -148,12 +163,18 @@ impl Vary {
             adversary: pick(rng, &[0.0, 0.2, 0.5]),
             eager: pick(rng, &[0, 1, 5, 20]),
             workflow: pick(rng, &[0.0, 0.0, 0.2]),
+            patch: false,
         }
     }
 
     /// Nothing goes wrong by itself, and only the poller hears of NetSuite.
     pub fn no_user_events() -> Self {
         Self { ue_drop: 1.0, ..Self::calm() }
+    }
+
+    /// Nothing goes wrong by itself, and NetSuite is written to by PATCH.
+    pub fn by_patch() -> Self {
+        Self { patch: true, ..Self::calm() }
     }
 
     /// Nothing goes wrong, one account, every field: for directed scenarios.
@@ -181,6 +202,7 @@ impl Vary {
             adversary: 0.0,
             eager: 0,
             workflow: 0.0,
+            patch: false,
         }
     }
 }

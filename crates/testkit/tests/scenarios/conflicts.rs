@@ -50,6 +50,46 @@ fn s13_under_a_record_lock_what_came_later_is_folded_on_the_decision() {
 }
 
 #[test]
+fn a_decision_that_is_not_written_yet_is_what_the_next_clash_is_about() {
+    scene(Vary { lock: LockScope::Field, ..Vary::calm() }, |scene| {
+        let (sx, ns) = agreed(scene, &[("m", text("M"))]);
+        scene.edit(&sx, &[("m", text("X"))]);
+        scene.edit(&ns, &[("m", text("Y"))]);
+        scene.settle();
+        let seen = scene.conflict(&sx);
+        let decision = [("m".to_owned(), text("Z"))].into();
+        scene.decide(&sx, &seen, Choice::Values(decision)).unwrap();
+        scene.edit(&sx, &[("m", text("W"))]);
+        scene.merge();
+        let again = scene.conflict(&sx);
+        assert_eq!(again.suitex.clone().unwrap()["m"], text("W"));
+        assert_eq!(again.netsuite.clone().unwrap()["m"], text("Z"), "not Y, which was decided against");
+        scene.decide(&sx, &again, Choice::Accept(NS)).unwrap();
+        scene.settle();
+        assert_eq!(both(scene, (&sx, &ns), "m"), [text("Z"), text("Z")]);
+    });
+}
+
+#[test]
+fn an_edit_takes_the_place_of_an_unwritten_decision_and_names_it() {
+    scene(Vary { lock: LockScope::Field, ..Vary::calm() }, |scene| {
+        let (sx, ns) = agreed(scene, &[("m", text("M"))]);
+        scene.edit(&sx, &[("m", text("X"))]);
+        scene.edit(&ns, &[("m", text("Y"))]);
+        scene.settle();
+        let seen = scene.conflict(&sx);
+        let decision = [("m".to_owned(), text("Z"))].into();
+        scene.decide(&sx, &seen, Choice::Values(decision)).unwrap();
+        scene.edit(&sx, &[("m", text("W"))]);
+        scene.merge();
+        scene.edit(&ns, &[("m", text("V"))]); // with Y on screen
+        scene.settle();
+        assert_eq!(scene.conflict(&sx).netsuite.unwrap()["m"], text("V"));
+        assert!(scene.overrides(&sx).iter().any(|lost| lost.losing_value == text("Z")));
+    });
+}
+
+#[test]
 fn s14_two_sides_that_come_to_agree_close_the_conflict() {
     scene(Vary { lock: LockScope::Field, ..Vary::calm() }, |scene| {
         let (sx, ns) = agreed(scene, &[("m", text("M"))]);

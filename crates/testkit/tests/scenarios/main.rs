@@ -7,6 +7,7 @@ mod echo;
 mod existence;
 mod late;
 mod merging;
+mod notes;
 mod sweeps;
 mod twins;
 

@@ -55,6 +55,7 @@ fn observation(values: &Fields) -> Entry {
         complete: true,
         token: Some(2),
         stamp: None,
+        note: None,
         landed: Vec::new(),
         native_id: None,
         line_ids: LineIds::new(),
