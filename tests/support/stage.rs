@@ -182,6 +182,7 @@ pub(crate) fn account(id: &str, netsuite_url: &str, tenant_url: Option<&str>) ->
             }),
             scripts: Scripts::default(),
             concurrency_limit: 5,
+            integration_user: None,
         },
         suitex_database_url: tenant_url.map(Into::into),
         ingest_secrets: Vec::new(),

@@ -27,6 +27,7 @@ pub use config::Config;
 pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let world = Arc::new(chassis::sync::world(&parts.core)?);
     let netsuite: Vec<NetsuiteConfig> = parts.accounts.iter().map(|account| account.as_ref().into()).collect();
+    let netsuite = NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?.serving(&world)?;
     let (handoff, handed) = store::handoff::handoff();
     let mut engine = Engine {
         records: crash::records(Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff))),
@@ -36,7 +37,7 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
                 config.tenant_pool,
                 parts.clock.clone(),
             )?)),
-            netsuite: crash::remote(Arc::new(NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?)),
+            netsuite: crash::remote(Arc::new(netsuite)),
         },
         world,
         clock: parts.clock.clone(),

@@ -79,6 +79,9 @@ pub struct NetsuiteSettings {
     pub scripts: Scripts,
     /// Most requests at once, all processes together; default 5.
     pub concurrency_limit: u32,
+    /// Internal id of the user our credentials belong to, whose system notes are ours. Needed for types that are written by
+    /// PATCH (`notes` in the record types).
+    pub integration_user: Option<i64>,
 }
 
 /// One account.

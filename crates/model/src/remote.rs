@@ -48,6 +48,8 @@ pub struct Observed {
     /// Where those traces tell that a write of `landed` replaced values other than its `pre`: the record as a user had left
     /// it, in the fields concerned, just before.
     pub before: Option<Box<Observed>>,
+    /// Fields of which nobody can say whether such a write replaced a user's edit.
+    pub unproven: Vec<String>,
     /// How long before the read the record was last modified, by that side's clock.
     pub age: Option<Duration>,
     /// The side's clock at the read, so that times in its hints can be put into ours.

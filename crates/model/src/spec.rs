@@ -50,12 +50,39 @@ pub struct NetsuiteTable {
     /// A further condition, e.g. `type = 'SalesOrd'`.
     #[serde(default)]
     pub filter: Option<String>,
-    /// Custom field that holds our stamp `rid:n`.
-    pub stamp_field: String,
+    /// Custom field that holds our stamp `rid:n`. A type without one is written by PATCH and needs `notes`.
+    #[serde(default)]
+    pub stamp_field: Option<String>,
+    /// For types without a custom field of ours: their system notes tell what our writes replaced (semantics §2.9, guard 2).
+    #[serde(default)]
+    pub notes: Option<Notes>,
     /// REST record name: `customer`, `inventoryItem`, `salesOrder`.
     pub rest: String,
     /// `deletedrecord.type` of the type's deletions.
     pub deleted_type: String,
+}
+
+/// How the system notes of a type are read.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notes {
+    /// `systemnote.recordtypeid` of the type: -2 for customers, -30 for transactions.
+    pub record_type_id: i64,
+    /// What becomes of a write of which no note can say whether it replaced a user's edit.
+    #[serde(default)]
+    pub unproven: Unproven,
+}
+
+/// A write that no note vouches for: of a field without notes, of a value that notes show as a text only (references, sets,
+/// dates), or a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unproven {
+    /// A row in the error queue says so; nothing is deleted.
+    #[default]
+    Report,
+    /// The risk is taken: an edit in the moment between our look and our write may be lost.
+    Accept,
 }
 
 /// Where a tenant keeps a type.
@@ -102,6 +129,12 @@ pub struct FieldSpec {
     /// The side that accepts the value only when the record is created.
     #[serde(default)]
     pub create_only: Option<Side>,
+    /// Name of this field in record JSON of SuiteTalk REST, where that is not its SuiteQL name.
+    #[serde(default)]
+    pub rest: Option<String>,
+    /// `systemnote.field` of this field, where that is not its name in capitals.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// Shape of a value.
@@ -385,7 +418,10 @@ impl World {
     /// # Errors
     /// [`SpecError::Contradiction`] naming the type and field.
     pub fn check(&self) -> Result<(), SpecError> {
-        self.types.iter().try_for_each(|spec| spec.fields.iter().try_for_each(|field| check(spec, field)))
+        self.types.iter().try_for_each(|spec| {
+            check_mark(spec)?;
+            spec.fields.iter().try_for_each(|field| check(spec, field))
+        })
     }
 
     /// A type by name.
@@ -396,6 +432,23 @@ impl World {
     /// Types by name, for sorted walks.
     pub fn by_name(&self) -> BTreeMap<&RecordType, &TypeSpec> {
         self.types.iter().map(|spec| (&spec.name, spec)).collect()
+    }
+}
+
+/// Our writes must be told from users', by a stamp or by notes; and notes tell nothing of lines.
+fn check_mark(spec: &TypeSpec) -> Result<(), SpecError> {
+    let refuse = |reason: &str| {
+        let (record_type, field) = (spec.name.to_string(), "netsuite".to_owned());
+        Err(SpecError::Contradiction { record_type, field, reason: reason.to_owned() })
+    };
+    match (&spec.netsuite.stamp_field, &spec.netsuite.notes) {
+        (Some(_), None) => Ok(()),
+        (None, Some(_)) if spec.fields.iter().any(|field| field.lines().is_some()) => {
+            refuse("a type with a sublist needs stamp_field: lines leave no system notes that tell one from another")
+        }
+        (None, Some(_)) => Ok(()),
+        (Some(_), Some(_)) => refuse("either stamp_field or notes is accepted, not both"),
+        (None, None) => refuse("either stamp_field or notes is needed: without one our writes look like users' edits"),
     }
 }
 
@@ -435,6 +488,23 @@ mod tests {
     fn the_sample_world_is_valid_and_has_the_three_types() {
         let names: Vec<_> = World::sample().types.iter().map(|t| t.name.to_string()).collect();
         assert_eq!(names, ["customer", "item", "salesorder"]);
+    }
+
+    #[test]
+    fn a_type_tells_our_writes_by_a_stamp_or_by_notes() {
+        let sample = include_str!("sample.toml");
+        let stamp = "stamp_field = \"custentity_concord_stamp\"";
+        let with = |words: &str| World::parse(&sample.replacen(stamp, words, 1));
+        let notes = with("notes = { record_type_id = -2 }").unwrap();
+        let expected = Notes { record_type_id: -2, unproven: Unproven::Report };
+        assert_eq!(notes.types[0].netsuite.notes, Some(expected));
+        for bad in ["filter = \"1 = 1\"", &format!("{stamp}, notes = {{ record_type_id = -2 }}")] {
+            let message = with(bad).unwrap_err().to_string();
+            assert!(message.contains("customer") && message.contains("stamp_field or notes"), "{message}");
+        }
+        let order = "stamp_field = \"custbody_concord_stamp\"";
+        let message = World::parse(&sample.replacen(order, "notes = { record_type_id = -30 }", 1)).unwrap_err();
+        assert!(message.to_string().contains("sublist"), "{message}");
     }
 
     #[test]

@@ -28,4 +28,4 @@ pub use auth::MappingError;
 pub use config::{AccountConfig, Config, ConfigError, IngestConfig, OAuth2Config, ScriptsConfig, Secret, TbaConfig};
 pub use script::{ObjectFault, ProjectError, ScriptError};
 pub use server::{GenerateError, Running, StartError, start};
-pub use world::{Amounts, Generated, Tier};
+pub use world::{Amounts, Generated, INTEGRATION_USER, Tier};

@@ -27,14 +27,13 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     let with_timeout =
         |account: &model::accounts::AccountSettings| NetsuiteConfig { timeout: config.timeout, ..account.into() };
     let netsuite: Vec<NetsuiteConfig> = parts.accounts.iter().map(|account| with_timeout(account)).collect();
+    let world = chassis::sync::world(&parts.core)?;
+    let netsuite = NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?.serving(&world)?;
     let (handoff, handed) = store::handoff::handoff();
     let mut engine = Engine {
         records: crash::records(Arc::new(PgRecords::new(parts.pool.clone()).handing_to(handoff))),
-        remotes: PerSide {
-            suitex: Arc::new(Absent(Side::Suitex)),
-            netsuite: crash::remote(Arc::new(NetsuiteRemote::open(&netsuite, parts.clock.clone(), parts.ids.clone())?)),
-        },
-        world: Arc::new(chassis::sync::world(&parts.core)?),
+        remotes: PerSide { suitex: Arc::new(Absent(Side::Suitex)), netsuite: crash::remote(Arc::new(netsuite)) },
+        world: Arc::new(world),
         clock: parts.clock.clone(),
         ids: parts.ids.clone(),
         settings: config.limits.clone(),

@@ -46,10 +46,12 @@ pub(crate) fn select(spec: &TypeSpec, condition: &str) -> Result<String, Failure
     let mut columns = vec![
         format!("t.id AS {ID}"),
         format!("t.externalid AS {EXTERNAL_ID}"),
-        format!("t.{} AS {STAMP}", name(&spec.netsuite.stamp_field)?),
         format!("{} AS {MODIFIED}", utc("t.lastmodifieddate")),
         format!("{} AS {NOW}", now()),
     ];
+    if let Some(stamp) = &spec.netsuite.stamp_field {
+        columns.push(format!("t.{} AS {STAMP}", name(stamp)?));
+    }
     for field in &spec.fields {
         columns.extend(column("t", field)?);
     }

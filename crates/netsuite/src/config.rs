@@ -41,8 +41,9 @@ pub struct NetsuiteConfig {
     pub concurrency_limit: u32,
     /// The way queries take.
     pub query_via: QueryVia,
-    /// What stands between our write and a user's.
-    pub guard: WriteGuard,
+    /// Internal id of the user our credentials belong to: system notes of this author are ours. Without it types with
+    /// `notes` cannot be written.
+    pub integration_user: Option<i64>,
 }
 
 impl NetsuiteConfig {
@@ -62,7 +63,7 @@ impl NetsuiteConfig {
             accept_language: None,
             concurrency_limit: DEFAULT_CONCURRENCY_LIMIT,
             query_via: QueryVia::Rest,
-            guard: WriteGuard::Restlet,
+            integration_user: None,
         }
     }
 }
@@ -91,6 +92,7 @@ impl From<&AccountSettings> for NetsuiteConfig {
             write_script: netsuite.scripts.write_script.clone(),
             write_deploy: netsuite.scripts.write_deploy.clone(),
             concurrency_limit: netsuite.concurrency_limit,
+            integration_user: netsuite.integration_user,
             ..Self::new(account.id.clone(), &netsuite.rest_url, &netsuite.restlet_url, &netsuite.token_url, auth)
         }
     }
@@ -138,16 +140,6 @@ pub enum QueryVia {
     Restlet,
 }
 
-/// What stands between our write and a user's (semantics §2.9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WriteGuard {
-    /// The guarded RESTlet: stamp, fence and `pre` are checked in the same step as the save.
-    #[default]
-    Restlet,
-    /// PATCH with system notes. Not built: refused when the connection is opened.
-    PatchWithNotes,
-}
-
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -184,11 +176,16 @@ pub enum ConfigError {
         /// Which setting.
         setting: &'static str,
     },
-    /// A guard that does not exist yet; falling back to no guard would lose users' edits.
-    #[error("account {account}: writes by PATCH with system notes are not supported; use the write RESTlet")]
-    Guard {
+    /// Types written by PATCH, and nobody said whose system notes are ours.
+    #[error(
+        "account {account}: integration_user is missing, the internal id of the user our credentials belong to; the type \
+         {record_type} is written by PATCH, and only the author of a system note tells our writes from users'"
+    )]
+    IntegrationUser {
         /// The account.
         account: AccountId,
+        /// The first such type.
+        record_type: model::RecordType,
     },
     /// The machine has no usable TLS roots.
     #[error("the HTTP client cannot be built")]
@@ -236,7 +233,13 @@ impl Endpoints {
 
     /// A record of the REST record API. `id` is an internal id or `eid:…`; both are digits, letters, `_`, `-`, `:`.
     pub(crate) fn record(&self, rest_type: &str, id: &str) -> Option<Url> {
-        parse(&format!("{}{REST_SUFFIX}/record/v1/{rest_type}/{id}", self.rest))
+        self.records(rest_type, Some(id))
+    }
+
+    /// [`Endpoints::record`], or without an id the type's collection, where new ones are made.
+    pub(crate) fn records(&self, rest_type: &str, id: Option<&str>) -> Option<Url> {
+        let id = id.map(|id| format!("/{id}")).unwrap_or_default();
+        parse(&format!("{}{REST_SUFFIX}/record/v1/{rest_type}{id}", self.rest))
     }
 }
 
@@ -318,13 +321,14 @@ mod tests {
                 }),
                 scripts: Scripts { write_script: "77".into(), ..Scripts::default() },
                 concurrency_limit: 15,
+                integration_user: Some(44),
             },
             suitex_database_url: None,
             ingest_secrets: Vec::new(),
         };
         let config = NetsuiteConfig::from(&settings);
         let endpoints = Endpoints::of(&config).unwrap();
-        assert_eq!(config.concurrency_limit, 15);
+        assert_eq!((config.concurrency_limit, config.integration_user), (15, Some(44)));
         assert_eq!(endpoints.write_restlet.query(), Some("script=77&deploy=customdeploy_concord_write"));
         assert_eq!(token_url(&config).unwrap().as_str(), "https://h/token");
         assert!(matches!(&config.auth, Auth::Oauth2 { client_id, certificate_id, .. }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
 use model::{AccountId, Clock, Ids, RemoteError, Side, Timestamp};
 use url::Url;
 
 use crate::auth::{AfterRefusal, Authorizer, Credential};
-use crate::config::{ConfigError, Endpoints, NetsuiteConfig, QueryVia, WriteGuard};
+use crate::config::{ConfigError, Endpoints, NetsuiteConfig, QueryVia};
 use crate::errors::{Meaning, Refusal, Surface, refusal};
 use crate::pace::{Gate, Pace, Permit};
 
@@ -37,6 +37,7 @@ pub struct Connection {
     ids: Arc<dyn Ids>,
     timeout: Duration,
     accept_language: Option<HeaderValue>,
+    integration_user: Option<i64>,
 }
 
 /// One request, before it is signed.
@@ -78,10 +79,19 @@ pub(crate) enum Lost {
     TooLarge,
 }
 
+/// A success.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) body: Bytes,
+    /// Where what was made is.
+    pub(crate) location: Option<String>,
+}
+
 /// An answer of whatever status, read to its end.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<Duration>,
+    pub(crate) location: Option<String>,
     pub(crate) body: Bytes,
 }
 
@@ -96,7 +106,7 @@ pub fn check(config: &NetsuiteConfig) -> Result<(), ConfigError> {
 }
 
 impl Connection {
-    /// Opens the account: checks addresses, key and guard; sends nothing.
+    /// Opens the account: checks addresses and key; sends nothing.
     ///
     /// # Errors
     /// [`ConfigError`] naming the setting.
@@ -107,9 +117,6 @@ impl Connection {
         ids: Arc<dyn Ids>,
     ) -> Result<Self, ConfigError> {
         let account = config.account.clone();
-        if config.guard == WriteGuard::PatchWithNotes {
-            return Err(ConfigError::Guard { account });
-        }
         if config.concurrency_limit == 0 {
             return Err(ConfigError::Zero { account, setting: "concurrency_limit" });
         }
@@ -134,6 +141,7 @@ impl Connection {
             ids,
             timeout: config.timeout,
             accept_language,
+            integration_user: config.integration_user,
         })
     }
 
@@ -151,6 +159,16 @@ impl Connection {
         &self.endpoints
     }
 
+    /// Whose system notes are ours.
+    pub(crate) fn integration_user(&self) -> Option<i64> {
+        self.integration_user
+    }
+
+    /// Longest wait for one answer; about as long lives a request.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(crate) fn query_via(&self) -> QueryVia {
         self.query_via
     }
@@ -165,15 +183,20 @@ impl Connection {
         for pause in PAUSES {
             match self.send(call).await {
                 Err(error) if error.passes_within(pause) => tokio::time::sleep(self.jittered(pause)).await,
-                settled => return settled,
+                settled => return settled.map(|answer| answer.body),
             }
         }
-        self.send(call).await
+        self.send(call).await.map(|answer| answer.body)
     }
 
     /// Sends a call that changes something; one that was turned away for load before any of its work began is tried
     /// again after a short pause. Nothing else is: whatever else went wrong, it may have been carried out.
     pub(crate) async fn write(&self, call: &Call) -> Result<Bytes, CallError> {
+        self.exchange_write(call).await.map(|answer| answer.body)
+    }
+
+    /// [`Connection::write`], with what else the answer says.
+    pub(crate) async fn exchange_write(&self, call: &Call) -> Result<Answer, CallError> {
         for pause in PAUSES {
             match self.send(call).await {
                 Err(error) if error.turned_away_for_load(pause) => tokio::time::sleep(self.jittered(pause)).await,
@@ -184,7 +207,7 @@ impl Connection {
     }
 
     /// Sends a call once; a second time only where the first was refused at the door although logins had worked.
-    async fn send(&self, call: &Call) -> Result<Bytes, CallError> {
+    async fn send(&self, call: &Call) -> Result<Answer, CallError> {
         let permit = self.gate.enter().await.map_err(|shut| CallError::Paused { rest: shut.rest })?;
         let mut tried_before = false;
         loop {
@@ -203,7 +226,7 @@ impl Connection {
         }
     }
 
-    async fn attempt(&self, call: &Call, credential: &Credential, permit: &Permit) -> Result<Bytes, CallError> {
+    async fn attempt(&self, call: &Call, credential: &Credential, permit: &Permit) -> Result<Answer, CallError> {
         let timeout = self.time_left(call)?;
         let mut request = self
             .http
@@ -228,7 +251,7 @@ impl Connection {
         self.gate.count(reply.status.as_str());
         if reply.status.is_success() {
             self.authorizer.accepted();
-            return Ok(reply.body);
+            return Ok(Answer { body: reply.body, location: reply.location });
         }
         let refusal = refusal(call.surface, reply.status, reply.retry_after, &reply.body);
         if refusal.meaning == Meaning::TooMany {
@@ -342,6 +365,7 @@ pub(crate) async fn exchange(request: reqwest::RequestBuilder) -> Result<Reply, 
     let mut response = request.send().await.map_err(|error| Lost::of(&error))?;
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(seconds);
+    let location = response.headers().get(LOCATION).and_then(|url| url.to_str().ok()).map(str::to_owned);
     let mut body = BytesMut::new();
     // From here on the request has left: whatever happens to the connection, its fate is unknown.
     while let Some(part) = response.chunk().await.map_err(|error| match Lost::of(&error) {
@@ -353,7 +377,7 @@ pub(crate) async fn exchange(request: reqwest::RequestBuilder) -> Result<Reply, 
         }
         body.extend_from_slice(&part);
     }
-    Ok(Reply { status, retry_after, body: body.freeze() })
+    Ok(Reply { status, retry_after, location, body: body.freeze() })
 }
 
 /// `Retry-After` in seconds; the form with a date is not taken, as it would need our clock to agree with theirs.

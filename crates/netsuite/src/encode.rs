@@ -149,6 +149,8 @@ mod tests {
             group: None,
             read_only: None,
             create_only: None,
+            rest: None,
+            note: None,
         }
     }
 

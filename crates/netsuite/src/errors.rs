@@ -152,6 +152,10 @@ fn weigh(surface: Surface, status: StatusCode, told: &Told) -> (Meaning, &'stati
         (429, known) => (Meaning::TooMany, known.map_or("CONCURRENCY_LIMIT_EXCEEDED", |(code, _)| code)),
         (401, known) => (Meaning::Login, known.map_or("http_401", |(code, _)| code)),
         (_, Some((code @ "INVALID_PARAMETER", meaning))) => codes::query_fault(told).unwrap_or((meaning, code)),
+        // Our external id is taken, or a name that must be its own: which of the two the next read tells.
+        (400, Some(("USER_ERROR" | "DUP_RCRD", _))) if told.says("already exists") => {
+            (Meaning::Content, "already_exists")
+        }
         // A name that a script gave its own error is no statement about our role.
         (400, Some((code, Meaning::Permission))) => (Meaning::Content, code),
         (_, Some((code, meaning))) => (meaning, code),

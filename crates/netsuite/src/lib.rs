@@ -6,7 +6,9 @@ mod config;
 mod connection;
 mod encode;
 mod errors;
+mod notes;
 mod pace;
+mod patch;
 mod poll;
 mod read;
 mod remote;
@@ -14,7 +16,7 @@ mod snapshot;
 mod suiteql;
 mod write;
 
-pub use config::{Auth, ConfigError, DEFAULT_CONCURRENCY_LIMIT, DEFAULT_TIMEOUT, NetsuiteConfig, QueryVia, WriteGuard};
+pub use config::{Auth, ConfigError, DEFAULT_CONCURRENCY_LIMIT, DEFAULT_TIMEOUT, NetsuiteConfig, QueryVia};
 pub use connection::{CONNECT_TIMEOUT, Connection, LARGEST_ANSWER, LEAST_TIME_TO_SEND, check};
 pub use errors::{Meaning, Refusal, Surface, refusal};
 pub use pace::{CLEAN_MINUTE, Gate, LONGEST_RETRY_AFTER, Pace, Permit, Shut};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use http::Method;
-use model::spec::TypeSpec;
+use model::spec::{TypeSpec, Unproven};
 use model::{
     AccountId, ErrorClass, Failure, NativeId, Observed, ReadRequest, RecordRef, RemoteError, Rid, Side, write_id,
 };
@@ -15,6 +15,7 @@ use crate::columns;
 use crate::connection::{Call, CallError, Connection};
 use crate::encode::external_id;
 use crate::errors::{Meaning, Surface};
+use crate::notes;
 use crate::snapshot::{Snapshot, add_lines};
 use crate::suiteql::{IN_LIST, PAGE_ROWS, query, refused, unreadable};
 
@@ -64,14 +65,67 @@ async fn read_by_id(
 ) {
     let ids: Vec<i64> = asked.iter().map(|(_, id)| *id).collect::<BTreeSet<_>>().into_iter().collect();
     for batch in ids.chunks(IN_LIST) {
+        // Before the fields are read: a note that is known is then in the fields, if it is not older.
+        let traces = traces(connection, spec, wants, asked, batch).await;
         let found = snapshots(connection, spec, &format!("t.id IN ({})", columns::list(batch))).await;
         for (index, id) in asked.iter().filter(|(_, id)| batch.binary_search(id).is_ok()) {
             answers[*index] = match &found {
                 Err(error) => Some(Err(error.clone())),
-                Ok(found) => found.get(id).map(|one| observed(connection.account(), spec, &wants[*index], one)),
+                Ok(found) => found.get(id).map(|one| {
+                    let answer = observed(connection.account(), spec, &wants[*index], one)?;
+                    traced(spec, &wants[*index], *id, answer, &traces)
+                }),
             };
         }
     }
+}
+
+/// What system notes tell of a batch, where they are what tells our writes.
+#[derive(Default)]
+struct Traces {
+    newest: BTreeMap<i64, u64>,
+    /// Of records with a write of unknown outcome: what came after the note known before it.
+    newer: BTreeMap<i64, Vec<notes::Note>>,
+}
+
+async fn traces(
+    connection: &Connection,
+    spec: &TypeSpec,
+    wants: &[ReadRequest],
+    asked: &[(usize, i64)],
+    batch: &[i64],
+) -> Result<Traces, RemoteError> {
+    let Some(of_type) = &spec.netsuite.notes else { return Ok(Traces::default()) };
+    let newest = notes::newest(connection, of_type, batch).await?;
+    let open = asked.iter().filter(|(index, id)| batch.contains(id) && !wants[*index].unresolved.is_empty());
+    let open: Vec<(i64, u64)> = open.map(|(index, id)| (*id, wants[*index].note)).collect();
+    let newer = if open.is_empty() { BTreeMap::new() } else { notes::since(connection, of_type, &open).await? };
+    Ok(Traces { newest, newer })
+}
+
+/// The record with what its notes tell.
+fn traced(
+    spec: &TypeSpec,
+    want: &ReadRequest,
+    id: i64,
+    mut observed: Observed,
+    traces: &Result<Traces, RemoteError>,
+) -> Answer {
+    if spec.netsuite.notes.is_none() {
+        return Ok(observed);
+    }
+    let traces = traces.as_ref().map_err(Clone::clone)?;
+    observed.note = traces.newest.get(&id).copied();
+    if let Some(newer) = traces.newer.get(&id).filter(|newer| notes::landed(newer)) {
+        observed.landed.clone_from(&want.unresolved);
+        let told = notes::tell(spec, newer, None);
+        if spec.netsuite.notes.as_ref().is_some_and(|notes| notes.unproven == Unproven::Report) {
+            observed.unproven = told.unproven;
+        }
+        let fields = told.before;
+        observed.before = Some(Box::new(Observed { fields, landed: Vec::new(), before: None, ..observed.clone() }));
+    }
+    Ok(observed)
 }
 
 async fn read_by_external_id(
@@ -96,7 +150,14 @@ async fn read_by_external_id(
             let rid = wants[*index].rid;
             let mut ours = found.values().filter(|one| one.as_ref().is_ok_and(|one| one.external_rid == Some(rid)));
             answers[*index] = match (ours.next(), ours.next()) {
-                (Some(one), None) => Some(observed(connection.account(), spec, &wants[*index], one)),
+                (Some(one), None) => Some(observed(connection.account(), spec, &wants[*index], one).map(|found| {
+                    // No stamp says so, but nobody else gives out our external ids.
+                    let landed = match spec.netsuite.notes {
+                        Some(_) => wants[*index].unresolved.clone(),
+                        None => found.landed,
+                    };
+                    Observed { landed, ..found }
+                })),
                 (Some(_), Some(_)) => Some(Err(refused(twice(spec, rid)))),
                 // It may be the one that cannot be read, since that one does not say whose it is.
                 (None, _) => unreadable_one.map(|error| Err(error.clone())),
@@ -151,6 +212,9 @@ fn observed(account: &AccountId, spec: &TypeSpec, want: &ReadRequest, found: &Re
         stamp: one.stamp,
         external_rid: one.external_rid,
         landed: want.unresolved.iter().copied().filter(|id| Some(*id) == proven).collect(),
+        note: None,
+        before: None,
+        unproven: Vec::new(),
         age: Some(one.age()),
         clock: Some(one.now),
     })

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use model::spec::TypeSpec;
+use model::spec::{TypeSpec, World};
 use model::{
     AccountId, Clock, Ids, NativeId, Observed, ReadRequest, Remote, RemoteError, Side, Timestamp, WriteOutcome,
     WriteRequest,
@@ -13,7 +14,7 @@ use model::{
 use crate::config::{ConfigError, NetsuiteConfig};
 use crate::connection::{Connection, http_client};
 use crate::poll::{self, Cursor, DeletedRow, LineRow, ModifiedRow, Page};
-use crate::{read, write};
+use crate::{patch, read, write};
 
 /// The code of a call for an account that is not configured.
 const UNKNOWN_ACCOUNT: &str = "unknown_account";
@@ -36,6 +37,21 @@ impl NetsuiteRemote {
             accounts.insert(config.account.clone(), Arc::new(connection));
         }
         Ok(Self { accounts })
+    }
+
+    /// Holds the accounts to the record types they serve: where one is written by PATCH, somebody's notes must be ours.
+    ///
+    /// # Errors
+    /// [`ConfigError::IntegrationUser`].
+    pub fn serving(self, world: &World) -> Result<Self, ConfigError> {
+        let by_patch = world.types.iter().find(|spec| spec.netsuite.notes.is_some());
+        let unnamed = self.accounts.iter().find(|(_, connection)| connection.integration_user().is_none());
+        match (by_patch, unnamed) {
+            (Some(spec), Some((account, _))) => {
+                Err(ConfigError::IntegrationUser { account: account.clone(), record_type: spec.name.clone() })
+            }
+            _ => Ok(self),
+        }
     }
 
     /// One account's connection, for its pace.
@@ -120,8 +136,18 @@ impl Remote for NetsuiteRemote {
 
     async fn write(&self, account: &AccountId, spec: &TypeSpec, writes: &[WriteRequest]) -> Vec<WriteOutcome> {
         match self.known(account) {
-            Ok(connection) => write::write(connection, spec, writes).await,
+            Ok(connection) => match &spec.netsuite.notes {
+                Some(notes) => patch::write(connection, spec, notes, writes).await,
+                None => write::write(connection, spec, writes).await,
+            },
             Err(_) => writes.iter().map(|_| WriteOutcome::Refused { code: UNKNOWN_ACCOUNT.to_owned() }).collect(),
+        }
+    }
+
+    fn quarantine(&self, account: &AccountId, spec: &TypeSpec) -> Duration {
+        match (&spec.netsuite.notes, self.known(account)) {
+            (Some(_), Ok(connection)) => patch::quarantine(connection),
+            (Some(_), Err(_)) | (None, _) => Duration::ZERO,
         }
     }
 

@@ -186,9 +186,11 @@ fn statement(spec: &TypeSpec, lines: &LinesSpec, ids: &[i64], after: Option<(i64
         format!("tl.transaction AS {PARENT}"),
         format!("tl.id AS {ID}"),
         format!("tl.mainline AS {MAINLINE}"),
-        format!("t.{} AS {STAMP}", columns::name(&spec.netsuite.stamp_field)?),
         format!("{} AS {MODIFIED}", columns::utc("t.lastmodifieddate")),
     ];
+    if let Some(stamp) = &spec.netsuite.stamp_field {
+        columns.push(format!("t.{} AS {STAMP}", columns::name(stamp)?));
+    }
     columns.extend(columns::line_columns("tl", lines)?);
     let further = after.map(|(parent, line)| {
         format!(" AND (tl.transaction > {parent} OR (tl.transaction = {parent} AND tl.id > {line}))")

@@ -9,7 +9,7 @@ use store::records::{AuditRow, Patch, Pick, View};
 
 use crate::core::{Core, StepError, after};
 use crate::merging::Work;
-use crate::settle::fold_before;
+use crate::settle::{fold_before, unproven_message};
 
 /// What a recovery step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -135,6 +135,9 @@ fn decide(
     let entry = if landed {
         done.landed += 1;
         fold_before(&mut work, spec, side, observed.before.as_deref(), now);
+        if !observed.unproven.is_empty() {
+            work.patch.outbox.push(unproven_message(core, view, lost.intent.write_id, side, &observed.unproven, now));
+        }
         Entry::Ack(Ack {
             write_id: lost.intent.write_id,
             side,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use model::limits::WriteLoop;
 use model::record::{Ack, Entry, IntentStatus, Lock, LockReason};
 use model::spec::{LockScope, TypeSpec};
-use model::{AccountId, ErrorClass, MergedEvent, Observed, Side, Timestamp, WriteOutcome, record_key};
+use model::{AccountId, ErrorClass, MergedEvent, Observed, Side, Timestamp, WriteId, WriteOutcome, record_key};
 use store::records::{AuditRow, Outgoing, Patch, View};
 
 use crate::claim::{Claim, release};
@@ -38,7 +38,7 @@ pub(crate) fn settle_one(
         WriteOutcome::Ok { unproven, .. } => {
             landed(spec, view, claim, side, outcome, found, &mut work, now, done);
             if !unproven.is_empty() {
-                work.patch.outbox.push(unproven_message(core, view, claim, side, unproven, now));
+                work.patch.outbox.push(unproven_message(core, view, claim.request.write_id, side, unproven, now));
             }
         }
         WriteOutcome::Stale | WriteOutcome::Gone => end(&mut work, claim, side, IntentStatus::Rejected, now, true),
@@ -58,7 +58,7 @@ pub(crate) fn settle_one(
             work.patch.outbox.push(error_message(
                 core,
                 view,
-                Some(claim),
+                Some(claim.request.write_id),
                 side,
                 ErrorClass::Operational,
                 code,
@@ -72,7 +72,7 @@ pub(crate) fn settle_one(
             work.patch.outbox.push(error_message(
                 core,
                 view,
-                Some(claim),
+                Some(claim.request.write_id),
                 side,
                 ErrorClass::Validation,
                 code,
@@ -216,10 +216,10 @@ pub(crate) fn stop_loop(core: &Core<'_>, spec: &TypeSpec, view: &View, side: Sid
 }
 
 /// The write landed, and nobody can say whether it replaced a user's edit: a person should know (R10).
-fn unproven_message(
+pub(crate) fn unproven_message(
     core: &Core<'_>,
     view: &View,
-    claim: &Claim,
+    write_id: WriteId,
     side: Side,
     fields: &[String],
     now: Timestamp,
@@ -229,7 +229,7 @@ fn unproven_message(
          replaced unseen; have the type written through the write RESTlet, or accept the risk in the accounts file",
         fields.join(", "),
     );
-    error_message(core, view, Some(claim), side, ErrorClass::Operational, "write_unproven", &reason, now)
+    error_message(core, view, Some(write_id), side, ErrorClass::Operational, "write_unproven", &reason, now)
 }
 
 /// The message that dlq-handler turns into a row a person sees; its payload is the write as a doorbell.
@@ -237,7 +237,7 @@ fn unproven_message(
 fn error_message(
     core: &Core<'_>,
     view: &View,
-    claim: Option<&Claim>,
+    write_id: Option<WriteId>,
     side: Side,
     class: ErrorClass,
     code: &str,
@@ -263,8 +263,8 @@ fn error_message(
     attributes.insert("reason_code".to_owned(), code.to_owned());
     attributes.insert("attempts".to_owned(), (view.record.shadows[side].attempts + 1).to_string());
     attributes.insert("first_failed_at".to_owned(), now.to_string());
-    if let Some(claim) = claim {
-        attributes.insert("write_id".to_owned(), claim.request.write_id.to_string());
+    if let Some(write_id) = write_id {
+        attributes.insert("write_id".to_owned(), write_id.to_string());
     }
     Outgoing {
         topic: ERROR,

@@ -43,6 +43,7 @@ struct Netsuite {
     write_script: Option<String>,
     write_deploy: Option<String>,
     concurrency_limit: Option<u32>,
+    integration_user: Option<i64>,
     oauth2: Option<OAuth2>,
     tba: Option<Tba>,
 }
@@ -194,6 +195,7 @@ fn resolve_netsuite(
             write_deploy: netsuite.write_deploy.unwrap_or(defaults.write_deploy),
         },
         concurrency_limit,
+        integration_user: netsuite.integration_user,
     })
 }
 

@@ -36,6 +36,13 @@ pub(super) fn read(settings: &Settings) -> Result<Option<AccountSettings>, Setti
             super::DEFAULT_CONCURRENCY,
             1..=super::MAX_CONCURRENCY,
         )?,
+        integration_user: settings
+            .text("NETSUITE_INTEGRATION_USER")
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| SettingError::wrong("NETSUITE_INTEGRATION_USER", text, "an internal id: digits"))
+            })
+            .transpose()?,
         rest_url,
     };
     let ingest_secrets: Vec<SecretString> = settings

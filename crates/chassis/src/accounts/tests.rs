@@ -13,6 +13,7 @@ restlet_url = "http://127.0.0.1:9000/app/site/hosting/restlet.nl"
 auth = "oauth2"
 write_script = "customscript_other"
 concurrency_limit = 15
+integration_user = 44
 [account.netsuite.oauth2]
 client_id = "c1"
 certificate_id = "k1"
@@ -58,6 +59,7 @@ fn a_file_names_accounts_with_their_sides_and_secrets() {
     assert_eq!(first.netsuite.rest_url, "http://127.0.0.1:9000");
     assert_eq!(first.netsuite.token_url, "http://127.0.0.1:9000/services/rest/auth/oauth2/v1/token");
     assert_eq!(first.netsuite.concurrency_limit, 15);
+    assert_eq!(first.netsuite.integration_user, Some(44));
     assert_eq!(first.netsuite.scripts.query_script, "customscript_concord_query");
     assert_eq!(first.netsuite.scripts.write_script, "customscript_other");
     let NetsuiteAuth::OAuth2(oauth2) = &first.netsuite.auth else { panic!("oauth2 was asked for") };

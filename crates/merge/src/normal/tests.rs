@@ -13,6 +13,8 @@ fn field(kind: Kind) -> FieldSpec {
         group: None,
         read_only: None,
         create_only: None,
+        rest: None,
+        note: None,
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Author {
 }
 
 /// The integration user that API calls run as.
-pub(crate) const INTEGRATION_USER: &str = "Concord Integration";
+pub const INTEGRATION_USER: &str = "Concord Integration";
 
 /// What was done to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]

@@ -23,6 +23,7 @@ const KNOWN: &[(&str, Meaning)] = &[
     ("RCRD_HAS_BEEN_CHANGED", Changed),
     ("IDEMPOTENCY_ERROR", Changed),
     ("USER_ERROR", Content),
+    ("DUP_RCRD", Content),
     ("INVALID_ID", Content),
     ("INVALID_CONTENT", Content),
     ("INVALID_KEY_OR_REF", Content),

@@ -68,6 +68,7 @@ pub(crate) fn update(n: u128, changes: Fields, pre: Fields) -> WriteRequest {
         changes,
         pre,
         line_ids: LineIds::new(),
+        note: 0,
         deadline: in_a_while(),
     }
 }

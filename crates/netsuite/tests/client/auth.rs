@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use model::{Clock, ManualClock, Remote, RemoteError, Timestamp, WriteOutcome};
-use netsuite::{Auth, ConfigError, NetsuiteConfig, NetsuiteRemote, WriteGuard};
+use netsuite::{Auth, ConfigError, NetsuiteConfig, NetsuiteRemote};
 use serde_json::{Value, json};
 
 use crate::account::{account, remote, remote_at, spec, tba, update, want};
@@ -300,10 +300,15 @@ fn settings_that_cannot_work_stop_the_start_with_one_sentence() {
         assert!(matches!(&error, ConfigError::Key { .. }), "{error}");
         assert!(error.to_string().contains("TSTDRV100001") && !error.to_string().contains("AAAA"), "{error}");
     }
-    assert!(matches!(
-        open(NetsuiteConfig { guard: WriteGuard::PatchWithNotes, ..tba(base) }),
-        ConfigError::Guard { .. }
-    ));
+    let stamp = "stamp_field = \"custentity_concord_stamp\"";
+    let by_patch = model::spec::World::SAMPLE.replacen(stamp, "notes = { record_type_id = -2 }", 1);
+    let by_patch = model::spec::World::parse(&by_patch).unwrap();
+    let error = remote(&tba(base)).serving(&by_patch).err().unwrap().to_string();
+    assert!(
+        error.contains("TSTDRV100001") && error.contains("integration_user") && error.contains("customer"),
+        "{error}"
+    );
+    assert!(remote(&NetsuiteConfig { integration_user: Some(4), ..tba(base) }).serving(&by_patch).is_ok());
     assert!(matches!(open(NetsuiteConfig { concurrency_limit: 0, ..tba(base) }), ConfigError::Zero { .. }));
     assert!(matches!(open(NetsuiteConfig { timeout: Duration::ZERO, ..tba(base) }), ConfigError::Zero { .. }));
     assert!(matches!(

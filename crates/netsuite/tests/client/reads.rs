@@ -96,6 +96,7 @@ async fn a_customer_comes_in_canonical_form_with_age_and_token() {
         landed: Vec::new(),
         note: None,
         before: None,
+        unproven: Vec::new(),
         age: Some(Duration::from_secs(30)),
         clock: Some(now),
     };

@@ -74,6 +74,7 @@ pub(crate) fn write(n: u128, kind: WriteKind) -> WriteRequest {
         changes: Fields::new(),
         pre: Fields::new(),
         line_ids: LineIds::new(),
+        note: 0,
         deadline: SystemClock.now() + Duration::from_secs(60),
     }
 }

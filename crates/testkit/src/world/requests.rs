@@ -194,6 +194,7 @@ impl Stage {
             landed: Vec::new(),
             note: None,
             before: None,
+            unproven: Vec::new(),
             age: Some(clock.duration_since(row.modified).try_into().unwrap_or_default()),
             clock: Some(clock),
         }
