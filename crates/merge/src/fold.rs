@@ -150,7 +150,8 @@ fn conclude(record: &mut Record, before: &Record, cx: &Context<'_>, fx: &mut Eff
     }
 }
 
-fn delta(before: &Fields, after: &Fields) -> Fields {
+/// What changed: new values, null for what was cleared.
+pub(crate) fn delta(before: &Fields, after: &Fields) -> Fields {
     let changed = after.iter().filter(|(name, new)| before.get(*name) != Some(*new));
     let cleared = before.keys().filter(|name| !after.contains_key(*name)).map(|name| (name.clone(), Value::Null));
     changed.map(|(name, new)| (name.clone(), new.clone())).chain(cleared).collect()

@@ -9,7 +9,7 @@ use model::spec::{DeletePolicy, FieldSpec, LinesSpec};
 use model::{Fields, Line, Lines, Side, Value};
 
 use crate::field::{Context, Outcome, Unit, judge, open_conflict, set, value};
-use crate::fold::Effects;
+use crate::fold::{Effects, delta};
 
 /// Turns lines by a side's own line ids into lines by line key: mapped ids first, then an exact match with a line the
 /// side has no id for yet, then the business key, else the line is new and its key is made from its id.
@@ -145,27 +145,23 @@ impl LineFold<'_> {
                 LineOutcome::Take(Some(o))
             }
             // Edited here, removed there.
-            (Some(b), Some(o), None) => {
-                let edits: Fields =
-                    o.iter().filter(|(n, v)| value(&b, n) != **v).map(|(n, v)| (n.clone(), v.clone())).collect();
-                match self.spec.line_delete_policy {
-                    DeletePolicy::UpdateWins => {
-                        fx.overrides.push(self.lost(cx, "", &Value::text("deleted"), cx.side.other(), "update_wins"));
-                        LineOutcome::Take(Some(o))
-                    }
-                    DeletePolicy::DeleteWins => {
-                        for (name, lost) in &edits {
-                            fx.overrides.push(self.lost(cx, name, lost, cx.side, "delete_wins"));
-                        }
-                        LineOutcome::Keep
-                    }
-                    DeletePolicy::Manual => LineOutcome::Ask,
+            (Some(b), Some(o), None) => match self.spec.line_delete_policy {
+                DeletePolicy::UpdateWins => {
+                    fx.overrides.push(self.lost(cx, "", &Value::text("deleted"), cx.side.other(), "update_wins"));
+                    LineOutcome::Take(Some(o))
                 }
-            }
+                DeletePolicy::DeleteWins => {
+                    for (name, lost) in delta(&b, &o) {
+                        fx.overrides.push(self.lost(cx, &name, &lost, cx.side, "delete_wins"));
+                    }
+                    LineOutcome::Keep
+                }
+                DeletePolicy::Manual => LineOutcome::Ask,
+            },
             // Removed here, edited there (or not).
             (Some(b), None, Some(c)) => {
-                let edits: Vec<_> = c.iter().filter(|(name, v)| value(&b, name) != **v).collect();
-                if edits.is_empty() && b.len() == c.len() {
+                let edits = delta(&b, &c);
+                if edits.is_empty() {
                     return LineOutcome::Take(None);
                 }
                 match self.spec.line_delete_policy {
@@ -175,7 +171,7 @@ impl LineFold<'_> {
                     }
                     DeletePolicy::DeleteWins => {
                         for (name, lost) in edits {
-                            fx.overrides.push(self.lost(cx, name, lost, cx.side.other(), "delete_wins"));
+                            fx.overrides.push(self.lost(cx, &name, &lost, cx.side.other(), "delete_wins"));
                         }
                         LineOutcome::Take(None)
                     }
