@@ -83,6 +83,8 @@ mod tests {
         assert_eq!(agreed_part(&record, &spec, Side::Netsuite, &same), same);
         let renamed = fields(&[("companyname", "Other"), ("datecreated", "2026-01-01")]);
         assert_eq!(agreed_part(&record, &spec, Side::Netsuite, &renamed), renamed);
+        let cleared = fields(&[("datecreated", "2026-01-01")]);
+        assert_eq!(agreed_part(&record, &spec, Side::Netsuite, &cleared), cleared);
         // Read-only in NetSuite: nothing may be written, so nothing is owed.
         let dated = fields(&[("companyname", "Acme"), ("datecreated", "2020-01-01")]);
         assert_eq!(agreed_part(&record, &spec, Side::Netsuite, &dated), same);

@@ -45,19 +45,8 @@ fn fold_guard(record: &mut Record, cx: &Context<'_>, obs: &Observation, write_id
     if held.is_empty() {
         return;
     }
-    let before = Observation {
-        exists: true,
-        fields: held,
-        complete: false,
-        token: None,
-        stamp: None,
-        note: None,
-        landed: Vec::new(),
-        native_id: None,
-        line_ids: LineIds::new(),
-        twins: Vec::new(),
-        ..obs.clone()
-    };
+    // Ids and versions are of the row as it was read; the read that is being folded brings the very same.
+    let before = Observation { exists: true, fields: held, landed: Vec::new(), ..obs.clone() };
     observation(record, cx, &before, fx);
 }
 

@@ -140,8 +140,8 @@ fn conclude(record: &mut Record, before: &Record, cx: &Context<'_>, fx: &mut Eff
         // An override that moved nothing stands against the version that was there already.
         over.version = record.head.version;
     }
-    fx.changed = moved
-        || !fx.overrides.is_empty()
+    // What moved has a version of its own, so the head says that too.
+    fx.changed = !fx.overrides.is_empty()
         || record.shadows != before.shadows
         || record.unresolved != before.unresolved
         || record.head != before.head;
@@ -173,7 +173,7 @@ pub(crate) fn observation(record: &mut Record, cx: &Context<'_>, obs: &Observati
         return;
     }
     // Asked only now: a create of ours that this read found landed gives the side a base.
-    let first_link = record.shadows[cx.side].exists != Existence::Yes && record.head.version > 0;
+    let first_link = record.shadows[cx.side].exists != Existence::Yes;
     let cx = &Context { first_link, ..*cx };
     let born = record.head.version == 0;
     let returned = record.shadows[cx.side].exists == Existence::Deleted && !record.head.alive && !born;
@@ -366,3 +366,6 @@ fn let_go(record: &mut Record, release: &Release, fx: &mut Effects) {
     }
     shadow.epoch += 1;
 }
+
+#[cfg(test)]
+mod tests;

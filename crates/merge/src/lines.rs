@@ -238,3 +238,6 @@ impl LineFold<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

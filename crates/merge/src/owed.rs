@@ -151,3 +151,6 @@ fn line_changes(spec: &LinesSpec, want: &Value, have: &Value, side: Side) -> (Li
     }
     (changes, pre)
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,3 +55,6 @@ pub fn held_until(record: &Record, side: Side, windows: &Windows) -> Option<Time
     let source = &record.shadows[side.other()];
     source.burst_ends(windows).filter(|_| !source.dirty())
 }
+
+#[cfg(test)]
+mod tests;

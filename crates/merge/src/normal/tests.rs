@@ -188,6 +188,50 @@ fn what_is_not_accepted_is_refused_without_repeating_it() {
     }
 }
 
+#[test]
+fn a_refusal_names_the_shape_and_what_is_accepted() {
+    let dated = TypedValue::DateTime("2026-11-14T13:12:05Z".into());
+    let cases: Vec<(Kind, TypedValue, &str, &str)> = vec![
+        (Kind::Bool, decimal_text("1.5"), "a decimal of 3 characters", "T, F, true, false, 1 and 0"),
+        (Kind::Integer, TypedValue::Bool(true), "a boolean", "whole numbers within ±10^15"),
+        (
+            Kind::Decimal { scale: 2 },
+            TypedValue::Date("2026-11-14".into()),
+            "a date",
+            "decimals within ±10^15 of at most 28 digits (kept to 2 after the point), no percent sign",
+        ),
+        (plain(2), text("abé"), "text of 3 characters", "text or a number of at most 2 characters without U+0000"),
+        (Kind::Date, dated, "a date-time", "YYYY-MM-DD from 0001-01-01 to 9999-12-31"),
+        (Kind::DateTime, TypedValue::Integer(1), "a whole number", "RFC 3339 with an offset, years 0001 to 9999"),
+        (item(), set(&["1", "2"]), "a set of 2 members", "the id of one item"),
+        (
+            Kind::Set,
+            TypedValue::Lines([("1".to_owned(), BTreeMap::new())].into()),
+            "a sublist of 1 lines",
+            "a list of ids of at most 255 bytes each, or ids separated by commas",
+        ),
+        (sublist(), reference_to("9"), "a reference", "lines by their id"),
+    ];
+    for (kind, typed, shape, accepted) in cases {
+        let failure = normalise(&field(kind), &typed).unwrap_err();
+        assert_eq!(failure.reason, format!("field f: {shape} is not accepted; accepted: {accepted}"));
+    }
+}
+
+#[test]
+fn members_and_line_keys_may_have_255_bytes() {
+    let long = |bytes: usize| "x".repeat(bytes);
+    assert_eq!(normalise(&field(Kind::Set), &set(&[&long(255)])), Ok(some_set(&[&long(255)])));
+    assert!(normalise(&field(Kind::Set), &set(&[&long(256)])).is_err());
+    let keyed = |key: String| normalise(&field(sublist()), &TypedValue::Lines([(key, BTreeMap::new())].into()));
+    let held = Value::Lines([(long(255), Some(Fields::new()))].into());
+    assert_eq!(keyed(long(255)), Ok(held));
+    for key in [long(256), String::new(), "a\0b".to_owned()] {
+        let refused = keyed(key).unwrap_err();
+        assert!(refused.reason.contains("line keys of 1 to 255 bytes"), "{}", refused.reason);
+    }
+}
+
 fn line(fields: &[(&str, TypedValue)]) -> BTreeMap<String, TypedValue> {
     fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
@@ -210,6 +254,15 @@ fn lines_follow_the_rules_of_their_fields() {
         [("item".to_owned(), Value::text("9")), ("quantity".to_owned(), Value::text("2.0000"))].into();
     let normal = normalise(&field(sublist()), &typed);
     assert_eq!(normal, Ok(Value::Lines([("1".to_owned(), Some(expected))].into())));
+}
+
+#[test]
+fn lines_may_speak_the_tenants_columns_and_unknown_fields_are_left_out() {
+    let typed = |pairs: &[(&str, TypedValue)]| TypedValue::Lines([("1".to_owned(), line(pairs))].into());
+    let held = |fields: Fields| Ok(Value::Lines([("1".to_owned(), Some(fields))].into()));
+    let by_column = typed(&[("item_id", reference_to("9")), ("other", text("x"))]);
+    assert_eq!(normalise(&field(sublist()), &by_column), held([("item".to_owned(), Value::text("9"))].into()));
+    assert_eq!(normalise(&field(sublist()), &typed(&[("other", text("7"))])), held(Fields::new()));
 }
 
 #[test]

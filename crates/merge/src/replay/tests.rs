@@ -85,6 +85,9 @@ fn what_differs_is_named_and_put_back_unless_it_has_a_life_of_its_own() {
     stored.head.version += 1;
     assert_eq!(folded.put(&mut stored), Err("version"), "a version never moves back");
     stored.head.version -= 1;
+    stored.head.last_stamp += 1;
+    assert_eq!(folded.put(&mut stored), Err("last_stamp"), "nor does a stamp");
+    stored.head.last_stamp -= 1;
     stored.shadows.suitex.inflight = Some(Uuid::from_u128(5));
     assert_eq!(folded.put(&mut stored), Err("suitex.inflight"));
 }
@@ -119,6 +122,7 @@ fn under_other_policies_a_conflict_is_created_or_avoided_and_values_differ() {
     assert!(compare(&suitex_wins, &suitex_wins).is_nothing());
 
     let created = compare(&suitex_wins, &manual);
+    assert!(!created.is_nothing());
     assert_eq!(
         (created.conflicts_created.as_slice(), created.conflicts_avoided.len()),
         (["phone".to_owned()].as_slice(), 0)
@@ -154,4 +158,64 @@ fn a_decision_about_a_conflict_that_never_was_is_unneeded() {
     let moved = comparison.moved();
     assert_eq!((moved.decisions_unneeded, moved.conflicts_avoided.len()), (1, 1));
     assert_eq!(moved.fields["phone"], (Value::text("2"), Value::text("1")));
+}
+
+#[test]
+fn from_an_entry_on_other_rules_may_be_those_of_the_time() {
+    let mut manual = spec();
+    manual.fields.iter_mut().find(|f| f.name == "phone").unwrap().policy = Policy::Manual;
+    let suitex_wins = spec();
+    let mut replay = Replay::new(key(), &suitex_wins);
+    let mut comparison = Comparison::new(Replay::new(key(), &suitex_wins), &manual);
+    for (seq, entry) in (1..).zip(log()) {
+        if seq == 3 {
+            replay.under(&manual);
+            comparison.under(&manual);
+        }
+        take(&mut replay, seq, &entry).unwrap();
+        comparison.take(seq, &entry, Uuid::from_u128(seq.into()), at(0), seq > 3).unwrap();
+        assert_eq!(comparison.record_seq(), seq);
+    }
+    assert_eq!(replay.record().conflicts.len(), 1);
+    assert!(comparison.moved().is_nothing(), "both folded the last entry under the same rules");
+}
+
+#[test]
+fn a_record_that_would_live_is_told_beside_its_fields() {
+    let (mut delete_wins, mut update_wins) = (spec(), spec());
+    delete_wins.delete_policy = model::spec::DeletePolicy::DeleteWins;
+    update_wins.delete_policy = model::spec::DeletePolicy::UpdateWins;
+    let mut comparison = Comparison::new(Replay::new(key(), &delete_wins), &update_wins);
+    let gone = |side| {
+        let Entry::Observation(seen) = saw(side, &[]) else { panic!("it is a read") };
+        Entry::Observation(Observation { exists: false, ..seen })
+    };
+    let entries = [log().remove(0), log().remove(1), saw(Side::Suitex, &[("phone", "1")]), gone(Side::Netsuite)];
+    for (seq, entry) in (1..).zip(entries) {
+        comparison.take(seq, &entry, Uuid::from_u128(seq.into()), at(0), true).unwrap();
+    }
+    let moved = comparison.moved();
+    assert_eq!(moved.fields, [(model::record::WHOLE.to_owned(), (Value::Bool(false), Value::Bool(true)))].into());
+    let told = |told: &[Told]| told.iter().map(|told| (told.field.clone(), told.policy.clone())).collect::<Vec<_>>();
+    assert_eq!(told(&moved.overrides_avoided), [("phone".to_owned(), "delete_wins".to_owned())]);
+    assert_eq!(told(&moved.overrides_created), [("*".to_owned(), "update_wins".to_owned())]);
+}
+
+#[test]
+fn what_the_log_folds_to_is_put_whole() {
+    let spec = spec();
+    let mut replay = Replay::new(key(), &spec);
+    let mut entries = log();
+    if let Entry::Observation(seen) = &mut entries[1] {
+        (seen.token, seen.stamp) = (Some(5), Some(2));
+        seen.line_ids = [("lines".to_owned(), [("s1".to_owned(), "1".to_owned())].into())].into();
+    }
+    for (seq, entry) in (1..).zip(entries) {
+        take(&mut replay, seq, &entry).unwrap();
+    }
+    let folded = Projection::of(replay.record());
+    let mut stored = Record::new(key());
+    stored.head.record_seq = folded.record_seq;
+    folded.put(&mut stored).unwrap();
+    assert_eq!(Projection::of(&stored), folded);
 }

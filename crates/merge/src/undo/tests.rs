@@ -146,3 +146,106 @@ fn a_version_offers_what_it_took_else_what_stood_before_it() {
     let cut = [lost("7", Side::Suitex, "numeric_delta")];
     assert_eq!(earlier(&unit, &cut, None, &before, &after), Earlier::Values(before), "an amount cut off is no value");
 }
+
+#[test]
+fn a_lock_on_any_member_locks_the_unit_and_a_lock_on_a_sublist_its_lines() {
+    let (customer, order) = (customer(), order());
+    let terms = Unit::find(&customer, "currency").unwrap();
+    assert_eq!([terms.locked_by("terms"), terms.locked_by("currency"), terms.locked_by("phone")], [true, true, false]);
+    let quantity = Unit::find(&order, "lines.s1.quantity").unwrap();
+    assert_eq!([quantity.locked_by("lines"), quantity.locked_by("quantity")], [true, false]);
+    assert_eq!((terms.name(), terms.names()), ("terms".to_owned(), vec!["terms".to_owned(), "currency".to_owned()]));
+    assert_eq!((quantity.name(), quantity.names()), ("lines.s1.quantity".to_owned(), vec![quantity.name()]));
+}
+
+#[test]
+fn a_name_that_is_no_unit_is_refused_with_what_is_in_the_way() {
+    let (customer, order) = (customer(), order());
+    let refused = |spec: &TypeSpec, name: &str| match Unit::find(spec, name) {
+        Err(FoldError::NotOpenToUndo { field, reason }) => (field, reason),
+        other => panic!("{name}: {other:?}"),
+    };
+    for (spec, name, reason) in [
+        (&customer, "nothing", "the record type has no such field"),
+        (&customer, "*", "a deletion is not a field's value"),
+        (&customer, "datecreated", "it is immutable: its first value stands"),
+        (&order, "status", "one side computes it"),
+        (&order, "tranid", "one side takes its value only when the record is created"),
+        (&order, "lines", "a sublist is put back field by field: name it SUBLIST.LINE KEY.FIELD"),
+        (&order, "lines..quantity", "the record type has no such field"),
+        (&order, "lines.s1.nothing", "the record type has no such field"),
+        (&order, "lines.s1.item", "it is immutable: its first value stands"),
+        (&order, "memo.s1.quantity", "the record type has no such field"),
+    ] {
+        assert_eq!(refused(spec, name), (name.to_owned(), reason));
+    }
+}
+
+#[test]
+fn a_field_in_conflict_is_decided_and_not_undone() {
+    let spec = customer();
+    let conflicted = |field: &str| {
+        let mut record = record(&spec, fields(&[("phone", "new")]));
+        record.conflicts.push(model::record::Conflict {
+            conflict_id: Uuid::from_u128(3),
+            field: field.to_owned(),
+            reason: model::record::ConflictReason::Manual,
+            base: Fields::new(),
+            suitex: None,
+            netsuite: None,
+            rev: 1,
+            status: model::record::ConflictStatus::Open,
+            event_id: Uuid::nil(),
+            base_version: 1,
+            created_at: Timestamp::UNIX_EPOCH,
+        });
+        put(&mut record, &spec, &undo("phone", fields(&[("phone", "old")]))).map(drop)
+    };
+    let refused = Err(FoldError::InConflict(Uuid::from_u128(3)));
+    assert_eq!((conflicted("phone"), conflicted("*"), conflicted("email")), (refused.clone(), refused, Ok(())));
+}
+
+#[test]
+fn an_undo_takes_the_values_of_its_unit_and_says_whose_value_gave_way() {
+    let spec = customer();
+    let mut record = record(&spec, fields(&[("phone", "new"), ("email", "e")]));
+    let meta = FieldMeta::of(Some(Side::Netsuite), Uuid::nil(), Timestamp::UNIX_EPOCH);
+    record.head.meta.insert("phone".to_owned(), meta);
+    let more = fields(&[("phone", "old"), ("email", "not asked")]);
+    let effects = put(&mut record, &spec, &undo("phone", more)).unwrap();
+    assert_eq!(*record.head.state, fields(&[("phone", "old"), ("email", "e")]));
+    assert_eq!(
+        (effects.overrides[0].losing_side, &effects.overrides[0].winning_value),
+        (Side::Netsuite, &Value::text("old"))
+    );
+    // An empty value is the same whether it is named or left out.
+    let cleared: Fields = [("phone".to_owned(), Value::Null)].into();
+    put(&mut record, &spec, &undo("phone", cleared.clone())).unwrap();
+    assert_eq!(put(&mut record, &spec, &undo("phone", cleared)), Err(FoldError::StandsAlready));
+}
+
+#[test]
+fn a_groups_values_lost_to_a_person_member_by_member_are_offered_together() {
+    let spec = customer();
+    let unit = Unit::find(&spec, "terms").unwrap();
+    let lost = |field: &str, value: &str| Override {
+        field: field.to_owned(),
+        losing_value: Value::text(value),
+        losing_side: Side::Netsuite,
+        winning_value: Value::Null,
+        policy: "resolved".to_owned(),
+        version: 3,
+        event_id: Uuid::nil(),
+    };
+    let stands = fields(&[("terms", "1"), ("currency", "EUR")]);
+    let rows = [lost("terms", "30"), lost("currency", "USD"), lost("phone", "7")];
+    let offered = earlier(&unit, &rows, None, &stands, &stands);
+    assert_eq!(offered, Earlier::Values(fields(&[("terms", "30"), ("currency", "USD")])));
+    // Both sides' lost values are the same: there is nothing to choose.
+    let both = [lost("terms", "30"), Override { losing_side: Side::Suitex, ..lost("terms", "30") }];
+    let offered = earlier(&unit, &both, None, &stands, &stands);
+    assert_eq!(offered, Earlier::Values(fields(&[("terms", "30"), ("currency", "EUR")])));
+    // Asked for the side that lost nothing, nothing is offered, not even what stood before.
+    let before = fields(&[("terms", "0"), ("currency", "EUR")]);
+    assert_eq!(earlier(&unit, &[lost("terms", "30")], Some(Side::Suitex), &before, &stands), Earlier::Nothing);
+}
