@@ -91,3 +91,6 @@ pub(crate) fn fast_delta(record: &Record, spec: &TypeSpec, hints: &[&Pending]) -
         twins: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,3 +172,6 @@ fn parent_hint(
         urgent: true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -194,3 +194,6 @@ async fn bump_bells(core: &Core<'_>, side: Side, mut keys: Vec<RecordRef>) -> Re
     core.records.transact(&Pick::These(keys), false, &mut plan).await?;
     Ok(bumped)
 }
+
+#[cfg(test)]
+mod tests;

@@ -297,3 +297,6 @@ fn moved(before: &Record, after: &Record) -> bool {
     };
     head(before) != head(after) || Side::BOTH.iter().any(|s| side(before, *s) != side(after, *s))
 }
+
+#[cfg(test)]
+mod tests;

@@ -436,7 +436,7 @@ impl Scene<'_, '_> {
 }
 
 /// Lets a step go on to its end.
-fn wait<F: Future>(step: F) -> F::Output {
+pub fn wait<F: Future>(step: F) -> F::Output {
     let mut step = Box::pin(step);
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     loop {

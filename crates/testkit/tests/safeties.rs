@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
 use merge::fold;
-use model::record::{Ack, Entry, IntentStatus, Record, Release};
-use model::{EventId, LineIds, Side, WriteId};
-use testkit::scene::{Scene, agreed, scene, text};
+use model::record::{Ack, Entry, IntentStatus, LockReason, Record, Release};
+use model::{EventId, LineIds, PerSide, ReadRequest, Remote, RemoteError, Side, WriteId};
+use steps::{Absent, Core, lock_record, unlock, write_step};
+use store::records::Pick;
+use testkit::scene::{Scene, agreed, scene, text, wait};
 use testkit::world::ledger::Place;
 use testkit::world::stage::Fate;
 use testkit::world::vary::Vary;
@@ -190,5 +192,53 @@ fn a_create_is_read_back() {
         scene.settle();
         assert!(scene.record(&sx).shadows[NS].complete);
         assert_eq!(scene.value(&sx, "w"), text("filled in"));
+    });
+}
+
+#[test]
+fn what_was_read_before_the_record_was_locked_is_not_folded() {
+    scene(Vary::calm(), |scene| {
+        let (sx, ns) = agreed(scene, &[("b", text("A"))]);
+        scene.edit(&ns, &[("b", text("B"))]);
+        scene.take_in();
+        scene.seconds(3);
+        scene.begin_merge(&sx);
+        let (core, key) = (scene.run.core, scene.record(&sx).key);
+        wait(lock_record(&core, &key, None, LockReason::Admin, "audit")).unwrap();
+        scene.finish();
+        let record = scene.record(&sx);
+        assert_eq!(record.head.state.get("b"), Some(&text("A")));
+        assert!(record.shadows[NS].dirty(), "it waits until the lock goes");
+        assert_eq!(wait(unlock(&core, &key, &|_| true)).unwrap(), 1);
+        scene.end();
+        assert_eq!(scene.value(&sx, "b"), text("B"));
+    });
+}
+
+/// A process that speaks to one side only must never take the other for empty.
+#[test]
+fn a_side_nobody_speaks_to_gives_nothing_and_is_sent_nothing() {
+    scene(Vary::calm(), |scene| {
+        let (sx, _) = agreed(scene, &[("b", text("A"))]);
+        let (absent, core) = (Absent(NS), scene.run.core);
+        let (spec, account) = (&core.world.types[0], &scene.run.accounts[0]);
+        let want =
+            ReadRequest { rid: scene.record(&sx).key.rid, native_id: None, generation: 1, unresolved: Vec::new() };
+        assert_eq!(absent.side(), NS);
+        let read = wait(absent.read(account, spec, &[want.clone(), want]));
+        let unavailable = |error: &RemoteError| matches!(error, RemoteError::Unavailable { side: Side::Netsuite, .. });
+        assert!(read.len() == 2 && read.iter().all(|answer| answer.as_ref().is_err_and(unavailable)), "{read:?}");
+        assert!(wait(absent.list(account, spec, None, 10)).is_err_and(|error| unavailable(&error)));
+
+        let remotes = PerSide { netsuite: &absent as &dyn Remote, ..core.remotes };
+        let core = Core { remotes, ..core };
+        scene.edit(&sx, &[("b", text("B"))]);
+        scene.merge();
+        let pick = Pick::These(vec![scene.record(&sx).key]);
+        let done = wait(write_step(&core, NS, &pick, &|_| true)).unwrap();
+        assert_eq!((done.claimed, done.outcomes.len()), (1, 1));
+        let shadow = &scene.record(&sx).shadows[NS];
+        assert_eq!((shadow.inflight, shadow.attempts), (None, 1), "it was not sent, and is tried again");
+        scene.end();
     });
 }
