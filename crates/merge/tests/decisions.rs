@@ -238,3 +238,29 @@ fn a_field_decided_to_be_empty_is_cleared_and_its_record_lives() {
     assert_eq!((record.head.alive, record.head.state.get("m")), (true, None));
     assert_eq!((record.conflicts.len(), effects.overrides.len()), (0, 2));
 }
+
+/// A person put `R` back; before it was written anywhere SuiteX was edited, and NetSuite is read with this.
+fn edited_behind_a_decision(netsuite: &str) -> (Record, Effects) {
+    let spec = thing();
+    let mut record = agreed(&spec, &fields(&[("m", "A")]), &Side::BOTH);
+    let values = fields(&[("m", "R")]);
+    let undo = Undo { field: "m".to_owned(), version: 1, values, actor: "jo".to_owned(), note: String::new() };
+    fold(&mut record, &spec, &Entry::Undo(undo), Uuid::from_u128(77), at(20)).unwrap();
+    see(&mut record, &spec, &observation(SX, Some(fields(&[("m", "B")])), 30));
+    assert_eq!(record.conflict("m").unwrap().netsuite, Some(fields(&[("m", "R")])), "what NetSuite shall hold");
+    let effects = see(&mut record, &spec, &observation(NS, Some(fields(&[("m", netsuite)])), 40));
+    (record, effects)
+}
+
+#[test]
+fn a_decision_that_an_edit_pushes_out_of_a_conflict_before_it_is_written_is_named() {
+    let (record, effects) = edited_behind_a_decision("C");
+    assert_eq!(record.conflict("m").unwrap().netsuite, Some(fields(&[("m", "C")])));
+    let rows: Vec<_> = effects.overrides.iter().map(|o| (o.losing_side, &o.losing_value, &o.winning_value)).collect();
+    assert_eq!(rows, [(NS, &Value::text("R"), &Value::text("C"))]);
+    let (_, effects) = edited_behind_a_decision("R");
+    assert!(effects.overrides.is_empty(), "who typed the same takes nothing away");
+    let mut record = clash(&[], &[("m", "X")], &[("m", "Y")]);
+    let effects = see(&mut record, &thing(), &observation(NS, Some(fields(&[("m", "Z")])), 50));
+    assert!(effects.overrides.is_empty(), "who typed Z had Y on screen");
+}

@@ -222,8 +222,13 @@ fn a_side_nobody_speaks_to_gives_nothing_and_is_sent_nothing() {
         let (sx, _) = agreed(scene, &[("b", text("A"))]);
         let (absent, core) = (Absent(NS), scene.run.core);
         let (spec, account) = (&core.world.types[0], &scene.run.accounts[0]);
-        let want =
-            ReadRequest { rid: scene.record(&sx).key.rid, native_id: None, generation: 1, unresolved: Vec::new() };
+        let want = ReadRequest {
+            rid: scene.record(&sx).key.rid,
+            native_id: None,
+            generation: 1,
+            unresolved: Vec::new(),
+            note: 0,
+        };
         assert_eq!(absent.side(), NS);
         let read = wait(absent.read(account, spec, &[want.clone(), want]));
         let unavailable = |error: &RemoteError| matches!(error, RemoteError::Unavailable { side: Side::Netsuite, .. });

@@ -12,6 +12,8 @@ fn field(name: &str, policy: Policy, read_only: Option<Side>) -> FieldSpec {
         group: None,
         read_only,
         create_only: None,
+        rest: None,
+        note: None,
     }
 }
 
