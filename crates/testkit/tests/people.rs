@@ -236,17 +236,19 @@ fn a_plan_names_what_would_need_a_person_what_would_lose_and_what_is_in_the_way(
 }
 
 #[test]
-fn a_plan_reads_with_the_hints_that_wait_of_the_side_they_are_of() {
-    scene(Vary { answer_rows: false, ..Vary::no_user_events() }, |scene| {
-        let (sx, ns) = agreed(scene, &[("w", text("A"))]);
+fn a_plan_knows_from_the_hints_that_wait_when_each_field_was_typed() {
+    scene(Vary { fast_delta: false, ..Vary::no_user_events() }, |scene| {
+        let (sx, ns) = agreed(scene, &[("a", text("A")), ("w", text("A"))]);
+        scene.edit(&sx, &[("w", text("ours"))]);
+        scene.seconds(30);
         scene.edit(&ns, &[("w", text("theirs"))]);
         scene.seconds(30);
-        scene.edit(&sx, &[("w", text("ours"))]);
+        scene.edit(&sx, &[("a", text("later"))]); // the row is younger than its field
         scene.take_in();
         let planned = &plan(scene, &[&sx])[0];
         let lost: Vec<_> = planned.overrides.iter().map(|lost| (lost.losing_side, lost.losing_value.clone())).collect();
-        assert_eq!(lost, [(NS, text("theirs"))], "the later edit stands");
-        scene.end();
-        assert_eq!(both(scene, (&sx, &ns), "w"), [text("ours"), text("ours")]);
+        assert_eq!(lost, [(SX, text("ours"))], "the later edit stands");
+        scene.settle();
+        assert_eq!(both(scene, (&sx, &ns), "w"), [text("theirs"), text("theirs")]);
     });
 }
