@@ -34,6 +34,13 @@ fn customer() -> TypeSpec {
     World::parse(&text).unwrap().get(&RecordType::parse("customer").unwrap()).unwrap().clone()
 }
 
+/// The item of the sample world, likewise.
+fn item() -> TypeSpec {
+    let text = World::SAMPLE.replacen("stamp_field = \"custitem_concord_stamp\"", "notes = { record_type_id = -10 }", 1);
+    let text = text.replacen("name = \"itemid\",", "name = \"itemid\", rest = \"itemId\",", 1);
+    World::parse(&text).unwrap().get(&RecordType::parse("item").unwrap()).unwrap().clone()
+}
+
 struct Side {
     simulator: Simulator,
     remote: NetsuiteRemote,
@@ -173,6 +180,16 @@ async fn what_is_made_is_known_by_its_external_id_and_never_made_twice() {
     let read = side.read(7, Some(&native_id), &[]).await;
     assert_eq!(read.fields["creditlimit"], Value::text("2500.50"));
     assert!(read.note.unwrap() > 1, "its creation left notes");
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_no_earlier_attempt_of_ours() {
+    let side = Side { spec: item(), ..Side::new().await };
+    let values = [("itemid", Value::text("BOLT-8"))];
+    let first = side.create(7, &values).await;
+    assert!(matches!(first, WriteOutcome::Ok { .. }), "{first:?}");
+    let WriteOutcome::Invalid { code, .. } = side.create(8, &values).await else { panic!("two of one name") };
+    assert_eq!(code, "already_exists");
 }
 
 #[tokio::test]

@@ -26,6 +26,9 @@ const REQUESTS_AT_ONCE: usize = 4;
 /// How much longer than our wait for its answer a request may live: what NetSuite gives a REST request at most, with room.
 const LIFETIME_BEYOND_TIMEOUT: Duration = Duration::from_secs(240);
 
+/// The code of a refusal for something that is taken.
+const ALREADY_EXISTS: &str = "already_exists";
+
 /// How long a request may land after its deadline.
 pub(crate) fn quarantine(connection: &Connection) -> Duration {
     connection.timeout() + LIFETIME_BEYOND_TIMEOUT
@@ -107,7 +110,12 @@ fn unguarded_delete() -> WriteOutcome {
     }
 }
 
-async fn send(connection: &Connection, spec: &TypeSpec, request: &WriteRequest, looked: Looked) -> (WriteOutcome, u64) {
+async fn send(
+    connection: &Arc<Connection>,
+    spec: &TypeSpec,
+    request: &WriteRequest,
+    looked: Looked,
+) -> (WriteOutcome, u64) {
     let note = match looked {
         Ok(note) => note,
         Err(outcome) => return (outcome, 0),
@@ -118,9 +126,25 @@ async fn send(connection: &Connection, spec: &TypeSpec, request: &WriteRequest, 
     };
     let outcome = match connection.exchange_write(&call).await {
         Ok(answer) => landed(request, &answer),
-        Err(error) => of_call(request, &error),
+        Err(error) => of_call(&error),
     };
-    (outcome, note)
+    match outcome {
+        WriteOutcome::Invalid { code, message } if request.kind == WriteKind::Create && code == ALREADY_EXISTS => {
+            (taken(connection, spec, request, message).await, note)
+        }
+        outcome => (outcome, note),
+    }
+}
+
+/// Something of the new record is taken: our external id, and then an earlier attempt landed; or a name that must be its own.
+async fn taken(connection: &Arc<Connection>, spec: &TypeSpec, request: &WriteRequest, message: String) -> WriteOutcome {
+    let (rid, generation, unresolved) = (request.rid, request.generation, Vec::new());
+    let want = ReadRequest { rid, native_id: None, generation, unresolved, note: 0 };
+    match read::read(connection, spec, &[want]).await.pop() {
+        Some(Ok(found)) if !found.exists => WriteOutcome::Invalid { code: ALREADY_EXISTS.to_owned(), message },
+        Some(Ok(_)) => WriteOutcome::Duplicate,
+        Some(Err(_)) | None => WriteOutcome::Unknown,
+    }
 }
 
 fn call(connection: &Connection, spec: &TypeSpec, request: &WriteRequest) -> Result<Call, Box<WriteOutcome>> {
@@ -191,7 +215,7 @@ fn landed(request: &WriteRequest, answer: &Answer) -> WriteOutcome {
     }
 }
 
-fn of_call(request: &WriteRequest, error: &CallError) -> WriteOutcome {
+fn of_call(error: &CallError) -> WriteOutcome {
     let refusal = match error {
         CallError::Paused { rest } => return WriteOutcome::Throttled { retry_after: Some(*rest) },
         CallError::NotSent { .. } => return WriteOutcome::NotSent,
@@ -203,9 +227,6 @@ fn of_call(request: &WriteRequest, error: &CallError) -> WriteOutcome {
         Meaning::Trouble => WriteOutcome::Unknown,
         Meaning::Absent => WriteOutcome::Gone,
         Meaning::Changed => WriteOutcome::Stale,
-        Meaning::Content if request.kind == WriteKind::Create && refusal.code == "already_exists" => {
-            WriteOutcome::Duplicate
-        }
         Meaning::Content => {
             WriteOutcome::Invalid { code: record_code(Some(refusal.code)), message: refusal.sentence.clone() }
         }

@@ -117,7 +117,7 @@ pub(super) fn sentence(meaning: Meaning, code: &str, told: &Told) -> String {
                 .to_owned(),
             _ => "A request header was refused.".to_owned(),
         },
-        "USER_ERROR" | "record_refused" => content_sentence(told),
+        "USER_ERROR" | "already_exists" | "record_refused" => content_sentence(told),
         _ => general(meaning, code),
     }
 }

@@ -211,7 +211,7 @@ fn records() -> Vec<Case> {
             400,
             record_error("USER_ERROR", "Error while accessing a resource. This entity already exists."),
             Validation,
-            "USER_ERROR",
+            "already_exists",
             "already exists",
         ),
         case(
