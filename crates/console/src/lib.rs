@@ -81,6 +81,7 @@ fn router(console: Arc<Console>) -> Router {
         .route("/api/v1/records/{account}/{record_type}/{id}/undo", post(history::undo))
         .route("/api/v1/replay", post(history::replay))
         .route("/api/v1/events", get(reads::events))
+        .route("/api/v1/events/{account}/{id}/snapshot", get(snapshots::snapshot))
         .route("/api/v1/conflicts", get(reads::conflicts))
         .route("/api/v1/conflicts/{id}", get(reads::conflict))
         .route("/api/v1/conflicts/{id}/resolve", post(writes::resolve))
