@@ -4,6 +4,7 @@ mod config;
 mod resyncs;
 mod round;
 mod schedule;
+mod strangers;
 mod sweeps;
 
 use std::sync::Arc;

@@ -97,7 +97,11 @@ impl Look<'_> {
 
     /// Those of the ids that no record is known to have there, and nobody is looking into. With the record the id once
     /// belonged to, if any.
-    async fn strange(&self, side: Side, ids: Vec<NativeId>) -> Result<Vec<(Option<Rid>, NativeId)>, LookError> {
+    pub(crate) async fn strange(
+        &self,
+        side: Side,
+        ids: Vec<NativeId>,
+    ) -> Result<Vec<(Option<Rid>, NativeId)>, LookError> {
         let wanted: Vec<(RecordType, NativeId)> = ids.into_iter().map(|id| (self.spec.name.clone(), id)).collect();
         let known = self.core.records.lookup(self.account, side, &wanted).await?;
         let mut keys: Vec<RecordRef> = known.values().map(|rid| self.key(*rid)).collect();
