@@ -127,7 +127,7 @@ impl Look<'_> {
     /// A side gives nothing at all, or our database fails.
     pub async fn records(&self, rids: &[Rid], tally: &mut Tally) -> Result<(), LookError> {
         let keys: Vec<RecordRef> = rids.iter().map(|rid| self.key(*rid)).collect();
-        let before = self.core.records.views(&keys, false).await?;
+        let before = self.core.views_in_form(&keys, false).await?;
         let there = |view: &View, side: Side| view.record.shadows[side].exists == Existence::Yes;
         let gathered = self.read(&before, &there).await?;
         let after = self.core.records.views(&keys, false).await?;

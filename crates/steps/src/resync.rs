@@ -130,7 +130,7 @@ impl Look<'_> {
     /// A side gives nothing at all, or our database fails.
     pub async fn plan(&self, rids: &[Rid]) -> Result<Vec<Planned>, LookError> {
         let keys: Vec<RecordRef> = rids.iter().map(|rid| self.key(*rid)).collect();
-        let mut views = self.core.records.views(&keys, true).await?;
+        let mut views = self.core.views_in_form(&keys, true).await?;
         views.retain(|view| view.record.head.merged_into.is_none());
         let gathered = self.read(&views, &|view, side| view.record.shadows[side].inflight.is_none()).await?;
         Ok(views.iter().map(|view| self.plan_one(view, &gathered, &[], &|_| true)).collect())

@@ -108,7 +108,7 @@ impl Look<'_> {
     pub async fn plan_strangers(&self, meetings: &[Meeting]) -> Result<Vec<Planned>, LookError> {
         let still = self.still_strange(meetings).await?;
         let known: Vec<_> = still.iter().filter_map(|meeting| meeting.into).map(|rid| self.key(rid)).collect();
-        let known = self.core.records.views(&known, true).await?;
+        let known = self.core.views_in_form(&known, true).await?;
         let mut views = Vec::new();
         for meeting in still {
             let target = meeting.into.map(|rid| known.iter().find(|view| view.record.key.rid == rid));
