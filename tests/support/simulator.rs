@@ -63,9 +63,14 @@ impl Simulator {
         reply.json().await.unwrap_or(Json::Null)
     }
 
-    /// A user's edit; returns the id.
+    /// A user's edit of a customer; returns the id.
     pub(crate) async fn edit(&self, operation: &str, id: Option<&str>, changes: Json) -> String {
-        let body = json!({ "user": "jane", "operation": operation, "type": "customer", "id": id, "changes": changes, "scripts": false });
+        self.edit_of("customer", operation, id, changes).await
+    }
+
+    /// A user's edit of a record of some type; returns the id.
+    pub(crate) async fn edit_of(&self, kind: &str, operation: &str, id: Option<&str>, changes: Json) -> String {
+        let body = json!({ "user": "jane", "operation": operation, "type": kind, "id": id, "changes": changes, "scripts": false });
         self.tell("edit", body).await["id"].as_str().unwrap().to_owned()
     }
 

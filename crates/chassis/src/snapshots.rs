@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use model::ChangeEvent;
 use model::wire::WireError;
+use model::{AccountId, ChangeEvent, EventId, NativeId, RecordType};
 use object_store::aws::AmazonS3Builder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
-use object_store::path::Path;
+use object_store::path::{Path, PathPart};
 use object_store::{ObjectStore, ObjectStoreExt};
+use sha2::{Digest, Sha256};
 
 use crate::settings::{SettingError, Settings};
 
@@ -19,6 +20,9 @@ const NAME: &str = "SNAPSHOT_URL";
 const ACCEPTED: &str = "file:///folder (that exists), gs://bucket/folder or s3://bucket/folder";
 /// Events up to this size travel whole: 256 KiB.
 const DEFAULT_THRESHOLD: usize = 256 * 1024;
+/// Largest snapshot that is stored and read, in bytes: whoever can write to the storage must not fill our memory.
+pub const MAX_BYTES: u64 = 16 * 1024 * 1024;
+const SUFFIX: &str = ".pb";
 
 /// The store of full snapshots.
 #[derive(Debug)]
@@ -31,18 +35,45 @@ pub struct Snapshots {
     threshold: usize,
 }
 
+/// The event of the log a snapshot must be of.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The tenant.
+    pub account: &'a AccountId,
+    /// The type.
+    pub record_type: &'a RecordType,
+    /// The source side's own id.
+    pub record_id: &'a NativeId,
+    /// The event.
+    pub event_id: EventId,
+}
+
 /// Why a snapshot could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The storage refused, or does not answer.
     #[error("the snapshot storage did not carry out the request")]
     Storage(#[from] object_store::Error),
-    /// The address is not one of this installation's snapshots: nothing else is ever read.
-    #[error("the address is not under {root}")]
+    /// The address is not one of the tenant's snapshots here: nothing else is ever read.
+    #[error("the address is no snapshot of {account} under {root}")]
     Elsewhere {
         /// Where snapshots are.
         root: String,
+        /// Whose it should be.
+        account: AccountId,
     },
+    /// More than [`MAX_BYTES`].
+    #[error("the snapshot has {bytes} bytes; at most {MAX_BYTES} are stored and read")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+    },
+    /// What lies there is not what was put there.
+    #[error("the snapshot is not what its address says was put there")]
+    Altered,
+    /// What lies there is of another record or event.
+    #[error("the snapshot is another event's")]
+    AnothersEvent,
     /// What lies there is no event.
     #[error("the snapshot cannot be read: {0}")]
     Unreadable(#[from] WireError),
@@ -83,13 +114,18 @@ impl Snapshots {
     /// On an error the event is as it was.
     ///
     /// # Errors
-    /// The storage does not take it.
+    /// The storage does not take it, or it has more than [`MAX_BYTES`].
     pub async fn lighten(&self, event: &mut ChangeEvent) -> Result<bool, SnapshotError> {
         let whole = model::wire::encode_change(event);
         if whole.len() <= self.threshold || event.full_snapshot_ref.is_some() {
             return Ok(false);
         }
-        let name = format!("{}.pb", event.event_id);
+        let bytes = whole.len() as u64;
+        if bytes > MAX_BYTES {
+            return Err(SnapshotError::TooLarge { bytes });
+        }
+        // The address tells the content, so that what is read later is known to be what was put there.
+        let name = format!("{}.{}{SUFFIX}", event.event_id, digest(&whole));
         let parts = [event.account.as_str(), event.record_type.as_str(), event.record_id.as_str(), &name];
         let place = Path::from_iter(parts);
         self.objects.put(&self.under(&place), whole.into()).await?;
@@ -106,20 +142,35 @@ impl Snapshots {
         }
     }
 
-    /// The event a reference stands for; `None` when nothing lies there (any more).
+    /// The event a reference stands for; `None` when nothing lies there (any more). Only what lies in the tenant's own
+    /// folder, is of that very event and is byte for byte what was put there.
     ///
     /// # Errors
     /// See [`SnapshotError`].
-    pub async fn read(&self, reference: &str) -> Result<Option<ChangeEvent>, SnapshotError> {
-        let elsewhere = || SnapshotError::Elsewhere { root: self.root.clone() };
+    pub async fn read(&self, reference: &str, of: &Expected<'_>) -> Result<Option<ChangeEvent>, SnapshotError> {
+        let elsewhere = || SnapshotError::Elsewhere { root: self.root.clone(), account: of.account.clone() };
         let rest = reference.strip_prefix(self.root.as_str()).and_then(|rest| rest.strip_prefix('/'));
         let place = rest.and_then(|rest| Path::parse(rest).ok()).ok_or_else(elsewhere)?;
+        if place.parts().next() != Some(PathPart::from(of.account.as_str())) {
+            return Err(elsewhere());
+        }
+        let named = place.filename().and_then(|name| name.strip_suffix(SUFFIX)?.rsplit_once('.'));
+        let (_, told) = named.ok_or_else(elsewhere)?;
         let found = match self.objects.get(&self.under(&place)).await {
+            Ok(found) if found.meta.size > MAX_BYTES => return Err(SnapshotError::TooLarge { bytes: found.meta.size }),
             Ok(found) => found.bytes().await?,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        Ok(Some(model::wire::decode_change(&found)?))
+        if digest(&found) != told {
+            return Err(SnapshotError::Altered);
+        }
+        let event = model::wire::decode_change(&found)?;
+        let same = event.account == *of.account
+            && event.record_type == *of.record_type
+            && event.record_id == *of.record_id
+            && event.event_id == of.event_id;
+        if same { Ok(Some(event)) } else { Err(SnapshotError::AnothersEvent) }
     }
 
     fn under(&self, place: &Path) -> Path {
@@ -127,11 +178,16 @@ impl Snapshots {
     }
 }
 
+/// SHA-256 in hex digits.
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use model::{AccountId, NativeId, Operation, RecordType, Side, Source, Timestamp, TypedValue};
+    use model::{Operation, Side, Source, Timestamp, TypedValue};
 
     use super::*;
 
@@ -159,6 +215,11 @@ mod tests {
         Snapshots::from_settings(&Settings::from_pairs([(NAME, url), ("SNAPSHOT_THRESHOLD_BYTES", "1000")]))
     }
 
+    fn expected(event: &ChangeEvent) -> Expected<'_> {
+        let ChangeEvent { account, record_type, record_id, event_id, .. } = event;
+        Expected { account, record_type, record_id, event_id: *event_id }
+    }
+
     #[tokio::test]
     async fn a_large_event_is_stored_whole_and_read_again_and_a_small_one_travels() {
         let folder = tempfile::tempdir().unwrap();
@@ -173,32 +234,69 @@ mod tests {
             assert!(large.changes.is_empty() && model::wire::encode_change(&large).len() < 1_000);
             let reference = large.full_snapshot_ref.clone().unwrap();
             assert!(reference.starts_with(&format!("{url}/TSTDRV100001/customer/")), "{reference}");
-            assert_eq!(snapshots.read(&reference).await.unwrap(), Some(event(record_id, 5_000)));
+            let read = snapshots.read(&reference, &expected(&large)).await.unwrap();
+            assert_eq!(read, Some(event(record_id, 5_000)));
         }
     }
 
     #[tokio::test]
     async fn nothing_is_read_from_elsewhere() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("in")).unwrap();
-        std::fs::write(folder.path().join("secret"), "x").unwrap();
+        let inside = folder.path().join("in/TSTDRV100001");
+        std::fs::create_dir_all(&inside).unwrap();
+        let digest = digest(b"x");
+        std::fs::write(folder.path().join(format!("e.{digest}.pb")), "x").unwrap();
+        std::fs::write(inside.join(format!("e.{digest}.pb")), "x").unwrap();
         let url = format!("file://{}/in", folder.path().display());
         let snapshots = at(&url).unwrap().unwrap();
+        let wanted = event("7", 1);
+        let of = expected(&wanted);
         let outside = [
-            format!("file://{}/secret", folder.path().display()),
-            format!("{url}/../secret"),
-            format!("{url}more/secret"),
-            "gs://bucket/secret".to_owned(),
+            format!("file://{}/e.{digest}.pb", folder.path().display()),
+            format!("{url}/../e.{digest}.pb"),
+            format!("{url}/TSTDRV100001/../../e.{digest}.pb"),
+            format!("{url}/ANOTHER/e.{digest}.pb"),
+            format!("{url}more/TSTDRV100001/e.{digest}.pb"),
+            format!("{url}/TSTDRV100001/no-digest"),
+            format!("gs://bucket/TSTDRV100001/e.{digest}.pb"),
             String::new(),
         ];
         for reference in outside {
-            let refused = snapshots.read(&reference).await.unwrap_err();
+            let refused = snapshots.read(&reference, &of).await.unwrap_err();
             assert!(matches!(refused, SnapshotError::Elsewhere { .. }), "{reference}: {refused}");
         }
-        assert_eq!(snapshots.read(&format!("{url}/nothing")).await.unwrap(), None);
-        std::fs::write(folder.path().join("in/junk"), "junk").unwrap();
-        let refused = snapshots.read(&format!("{url}/junk")).await.unwrap_err();
+        let nothing = format!("{url}/TSTDRV100001/nothing.{digest}.pb");
+        assert_eq!(snapshots.read(&nothing, &of).await.unwrap(), None);
+        let junk = format!("{url}/TSTDRV100001/e.{digest}.pb");
+        let refused = snapshots.read(&junk, &of).await.unwrap_err();
         assert!(matches!(refused, SnapshotError::Unreadable(_)), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn only_the_events_own_snapshot_is_read_as_it_was_put_there_and_never_a_huge_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", folder.path().display());
+        let snapshots = at(&url).unwrap().unwrap();
+        let mut large = event("7", 5_000);
+        snapshots.lighten(&mut large).await.unwrap();
+        let reference = large.full_snapshot_ref.clone().unwrap();
+        let others = [
+            ChangeEvent { event_id: uuid::Uuid::from_u128(8), ..large.clone() },
+            ChangeEvent { record_id: NativeId::parse("8").unwrap(), ..large.clone() },
+            ChangeEvent { record_type: RecordType::parse("item").unwrap(), ..large.clone() },
+        ];
+        for other in &others {
+            let refused = snapshots.read(&reference, &expected(other)).await.unwrap_err();
+            assert!(matches!(refused, SnapshotError::AnothersEvent), "{refused}");
+        }
+        let file = std::path::PathBuf::from(reference.strip_prefix("file://").unwrap());
+        let changed = model::wire::encode_change(&event("7", 4_999));
+        std::fs::write(&file, changed).unwrap();
+        let refused = snapshots.read(&reference, &expected(&large)).await.unwrap_err();
+        assert!(matches!(refused, SnapshotError::Altered), "{refused}");
+        std::fs::File::options().write(true).open(&file).unwrap().set_len(MAX_BYTES + 1).unwrap();
+        let refused = snapshots.read(&reference, &expected(&large)).await.unwrap_err();
+        assert!(matches!(refused, SnapshotError::TooLarge { bytes } if bytes == MAX_BYTES + 1), "{refused}");
     }
 
     #[test]

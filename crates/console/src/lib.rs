@@ -7,6 +7,7 @@ mod audited;
 mod certificates;
 mod config;
 mod history;
+mod moved;
 mod openapi;
 pub mod operations;
 mod reads;
@@ -36,6 +37,8 @@ pub(crate) struct Console {
     pub(crate) engine: Engine,
     pub(crate) tokens: Tokens,
     pub(crate) parts: Parts,
+    /// What the reconciler announces.
+    pub(crate) moved: moved::Moved,
     /// Where large events lie.
     pub(crate) snapshots: Option<Arc<Snapshots>>,
 }
@@ -64,10 +67,12 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
         engine,
         tokens: config.tokens,
         parts: parts.clone(),
+        moved: moved::Moved::default(),
         snapshots: config.snapshots,
     };
-    parts.routes.mount(router(Arc::new(console)));
-    tokio::join!(parts.relay(), parts.shutdown.cancelled());
+    let console = Arc::new(console);
+    parts.routes.mount(router(console.clone()));
+    tokio::join!(parts.relay(), console.moved.listen(&parts), parts.shutdown.cancelled());
     Ok(())
 }
 
@@ -81,6 +86,7 @@ fn router(console: Arc<Console>) -> Router {
         .route("/api/v1/records/{account}/{record_type}/{id}/undo", post(history::undo))
         .route("/api/v1/replay", post(history::replay))
         .route("/api/v1/events", get(reads::events))
+        .route("/api/v1/events/{account}/{id}/snapshot", get(snapshots::snapshot))
         .route("/api/v1/conflicts", get(reads::conflicts))
         .route("/api/v1/conflicts/{id}", get(reads::conflict))
         .route("/api/v1/conflicts/{id}/resolve", post(writes::resolve))

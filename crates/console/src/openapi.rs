@@ -27,6 +27,12 @@ pub(crate) const CALLS: &[(&str, &str, &str, &str)] = &[
         "What a period would have come to under other policies: account, from, to, policies; writes nothing",
     ),
     ("get", "/api/v1/events", "viewer", "The immutable log; account, type, record, disposition, cursor, limit"),
+    (
+        "get",
+        "/api/v1/events/{account}/{id}/snapshot",
+        "viewer",
+        "What the producer saw, where the event only says where that lies (full_snapshot_ref)",
+    ),
     ("get", "/api/v1/conflicts", "viewer", "Conflicts; account, status, cursor, limit"),
     ("get", "/api/v1/conflicts/{id}", "viewer", "Base, both sides, suggestion, timeline, revision"),
     (

@@ -94,7 +94,7 @@ pub(crate) async fn timeline(
 ) -> Answer {
     let record = find(&console, &account, &record_type, &id).await?;
     let mut items = listing::timeline(&console.pool, &record, TIMELINE).await.map_err(|error| store_failed(&error))?;
-    snapshots::show(&console, &record, &mut items).await;
+    snapshots::show(&console, &mut items).await;
     found(items)
 }
 

@@ -28,9 +28,6 @@ const MAX_PAGE: usize = 500;
 /// How long an application is waited for before its address is the answer. Looking at the sides again takes a request or
 /// two; only a plan of a whole type takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// From one look at the row to the next: the reconciler is another process.
-const GLANCE: Duration = Duration::from_millis(100);
-
 /// `?plan=true`.
 #[derive(Deserialize)]
 pub(crate) struct How {
@@ -175,9 +172,11 @@ async fn apply(console: &Console, id: Uuid, by: &str) -> Answer {
     }
     let verdict = async {
         loop {
+            // Listening before looking: what moves in between is heard.
+            let moved = console.moved.heard();
             let now = shown(console, id).await?;
             match now["status"].as_str() {
-                Some("checking" | "applying") => tokio::time::sleep(GLANCE).await,
+                Some("checking" | "applying") => moved.await,
                 Some("applied") => return Ok(Json(now).into_response()),
                 _ => return Err(refused(&now)),
             }

@@ -13,6 +13,7 @@ use model::{EventId, Fields, Shared, Side, Timestamp, Value, WriteKind};
 use crate::attribution::attribute;
 use crate::existence::{Return, fold_absence, fold_return, forget};
 use crate::field::{Context, fold_unit, push_conflict, set, value};
+use crate::form::reform;
 use crate::lines::fold_lines;
 use crate::resolution::resolve;
 use crate::undo::put_back;
@@ -96,7 +97,7 @@ pub fn fold(
         Entry::Claim(intent) => intent.side,
         Entry::Ack(ack) => ack.side,
         Entry::Release(release) => release.side,
-        Entry::Resolution(_) | Entry::Undo(_) => Side::Suitex,
+        Entry::Resolution(_) | Entry::Undo(_) | Entry::Renormalisation(_) => Side::Suitex,
     };
     let cx = Context { spec, side, event_id, at, first_link: false, next_version: record.head.version + 1 };
     match entry {
@@ -111,9 +112,23 @@ pub fn fold(
             }
         }
         Entry::Undo(undo) => put_back(record, &cx, undo, &mut fx)?,
+        Entry::Renormalisation(other) => {
+            reform(record, other);
+            return Ok(form_only(record, &before, spec));
+        }
     }
     conclude(record, &before, &cx, &mut fx);
     Ok(fx)
+}
+
+/// The values are what they were, in another form: no version says otherwise, and nobody caused it.
+fn form_only(record: &mut Record, before: &Record, spec: &TypeSpec) -> Effects {
+    let changed = *record != *before;
+    if changed {
+        record.head.natural_key = natural_key(spec, &record.head.state);
+        record.head.record_seq += 1;
+    }
+    Effects { changed, ..Effects::default() }
 }
 
 /// Version, natural key, and whether anything folded moved.

@@ -5,6 +5,7 @@ mod attribution;
 mod existence;
 mod field;
 mod fold;
+mod form;
 mod lines;
 pub mod normal;
 mod owed;
@@ -16,6 +17,7 @@ pub mod undo;
 
 pub use agreement::{agreed_part, differs};
 pub use fold::{Effects, FoldError, fold};
+pub use form::{form, renormalisation};
 pub use lines::key_lines;
 pub use owed::{Owed, owed};
 pub use policy::OSCILLATION_WINDOW;

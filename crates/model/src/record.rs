@@ -12,7 +12,7 @@ mod entry;
 mod intent;
 
 pub use conflict::{Conflict, ConflictReason, ConflictStatus, Lock, LockReason};
-pub use entry::{Ack, Entry, Observation, Release, Resolution, Undo};
+pub use entry::{Ack, Entry, Observation, Reformed, Release, Renormalisation, Resolution, Undo};
 pub use intent::{Intent, IntentStatus};
 
 /// The field name that stands for the record's existence in conflicts, locks and overrides.

@@ -10,8 +10,9 @@ use model::{Fields, NativeId, RemoteError, Rid, Timestamp};
 
 use crate::columns::{self, ID, MODIFIED, NOW};
 use crate::connection::Connection;
+use crate::read::snapshots;
 use crate::snapshot::{Snapshot, add_lines, instant, sublist};
-use crate::suiteql::{PAGE_ROWS, Row, query, refused, unreadable};
+use crate::suiteql::{IN_LIST, PAGE_ROWS, Row, query, refused, unreadable};
 
 /// How far a stream has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,15 +30,25 @@ impl Cursor {
     }
 }
 
-/// One page. Fewer rows than asked for: it was the last.
+/// One page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<R> {
     /// In cursor order.
     pub rows: Vec<R>,
+    /// As many rows came as were asked for: there may be more behind them.
+    pub full: bool,
     /// Where the next page begins; the given cursor where there were no rows.
     pub next: Cursor,
     /// NetSuite's clock at the query; `None` where no row carried it, see [`crate::NetsuiteRemote::now`].
     pub ns_now: Option<Timestamp>,
+}
+
+impl<R> Page<R> {
+    /// The page with each row made another.
+    pub fn map<S>(self, other: impl FnMut(R) -> S) -> Page<S> {
+        let Self { rows, full, next, ns_now } = self;
+        Page { rows: rows.into_iter().map(other).collect(), full, next, ns_now }
+    }
 }
 
 /// A record that was modified.
@@ -68,13 +79,16 @@ pub struct DeletedRow {
     pub deleted: Timestamp,
 }
 
-/// A line that was modified; its record's own stamp may not have moved (fact sheet §8).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A record of which lines were modified; its own stamp may not have moved (fact sheet §8).
+#[derive(Debug, Clone, PartialEq)]
 pub struct LineRow {
-    /// The record the line belongs to.
+    /// The record the lines belong to.
     pub native_id: NativeId,
-    /// When the line was modified, to the second.
+    /// When the latest of them was modified, to the second.
     pub lastmodified: Timestamp,
+    /// All synced fields of the record in canonical form, lines and all, read after the lines were found; `None` where they
+    /// cannot be read, or the lines are of another instant than the body: a hint all the same.
+    pub fields: Option<Fields>,
 }
 
 /// Records of a type, by last modification.
@@ -117,7 +131,7 @@ pub(crate) async fn modified_since(
             },
         });
     }
-    page(&rows, &keys, modified, cursor)
+    page(&rows, &keys, modified, cursor, limit)
 }
 
 /// Deletions of a type, by time.
@@ -142,10 +156,10 @@ pub(crate) async fn deleted_since(
         .iter()
         .map(|key| Ok(DeletedRow { native_id: native(key.id.unwrap_or_default())?, deleted: key.second }))
         .collect::<Result<_, RemoteError>>()?;
-    page(&rows, &keys, deleted, cursor)
+    page(&rows, &keys, deleted, cursor, limit)
 }
 
-/// Lines of a type, by their own last modification. Empty for types without a sublist.
+/// Records of a type by the last modification of their lines. Empty for types without a sublist.
 pub(crate) async fn lines_modified_since(
     connection: &Connection,
     spec: &TypeSpec,
@@ -153,7 +167,7 @@ pub(crate) async fn lines_modified_since(
     limit: usize,
 ) -> Result<Page<LineRow>, RemoteError> {
     if sublist(spec).map_err(refused)?.is_none() {
-        return Ok(Page { rows: Vec::new(), next: cursor, ns_now: None });
+        return page(&[], &[], Vec::new(), cursor, limit);
     }
     let filter = spec
         .netsuite
@@ -171,12 +185,25 @@ pub(crate) async fn lines_modified_since(
     );
     let rows = query(connection, &statement, limit).await?;
     let keys = keys(&rows, ID, MODIFIED, cursor)?;
-    let mut lines = Vec::with_capacity(rows.len());
+    // Lines come by their time, so a record's latest one is met last.
+    let mut latest: BTreeMap<i64, Timestamp> = BTreeMap::new();
     for (row, key) in rows.iter().zip(&keys) {
-        let parent = row.number("concord_parent").map_err(refused)?;
-        lines.push(LineRow { native_id: native(parent)?, lastmodified: key.second });
+        latest.insert(row.number("concord_parent").map_err(refused)?, key.second);
     }
-    page(&rows, &keys, lines, cursor)
+    let ids: Vec<i64> = latest.keys().copied().collect();
+    let mut found: BTreeMap<i64, Result<Snapshot, RemoteError>> = BTreeMap::new();
+    for batch in ids.chunks(IN_LIST) {
+        found.extend(snapshots(connection, spec, &format!("t.id IN ({})", columns::list(batch))).await?);
+    }
+    let mut lines = latest
+        .into_iter()
+        .map(|(id, lastmodified)| {
+            let fields = found.remove(&id).and_then(Result::ok).map(|one| one.fields);
+            Ok(LineRow { native_id: native(id)?, lastmodified, fields })
+        })
+        .collect::<Result<Vec<_>, RemoteError>>()?;
+    lines.sort_by_key(|row| row.lastmodified);
+    page(&rows, &keys, lines, cursor, limit)
 }
 
 /// NetSuite's clock.
@@ -253,12 +280,13 @@ fn out_of_order() -> model::Failure {
     unreadable("rows do not come in the order asked for".to_owned())
 }
 
-fn page<R>(rows: &[Row], keys: &[Cursor], page: Vec<R>, from: Cursor) -> Result<Page<R>, RemoteError> {
+fn page<R>(rows: &[Row], keys: &[Cursor], page: Vec<R>, from: Cursor, limit: usize) -> Result<Page<R>, RemoteError> {
     let ns_now = match rows.last() {
         None => None,
         Some(row) => Some(instant(row, NOW).map_err(refused)?),
     };
-    Ok(Page { rows: page, next: keys.last().copied().unwrap_or(from), ns_now })
+    let full = !rows.is_empty() && rows.len() >= limit;
+    Ok(Page { rows: page, full, next: keys.last().copied().unwrap_or(from), ns_now })
 }
 
 fn native(id: i64) -> Result<NativeId, RemoteError> {

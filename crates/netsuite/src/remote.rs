@@ -87,7 +87,8 @@ impl NetsuiteRemote {
         poll::deleted_since(self.known(account)?, spec, cursor, limit).await
     }
 
-    /// Lines of the type modified after the cursor, oldest first; none for types without a sublist. The cursor's id
+    /// Records of the type whose lines were modified after the cursor, each once with what it holds now, oldest first;
+    /// none for types without a sublist. A page is `limit` lines, however few records they are of. The cursor's id
     /// is the line's table-wide key, so this stream needs a watermark of its own.
     ///
     /// # Errors

@@ -1,14 +1,15 @@
 //! The sweep (semantics §2.13): what changed since the watermark less the overlap, page by page; hints published and
 //! acknowledged by the broker; only then the watermark moves. All instants are NetSuite's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chassis::Parts;
 use chassis::bus::{Message, lane};
 use model::spec::TypeSpec;
 use model::{
-    AccountId, ChangeEvent, Fields, NativeId, Operation, RemoteError, Side, Source, Timestamp, TypedValue, Value,
-    record_key,
+    AccountId, ChangeEvent, Fields, NativeId, Operation, RecordType, RemoteError, Side, Source, Timestamp, TypedValue,
+    Value, record_key,
 };
 use netsuite::{Cursor, NetsuiteRemote, Page};
 use steps::{Engine, News, Swept, news, news_of_deletion};
@@ -28,6 +29,11 @@ pub(crate) struct Sweeper {
     pub(crate) config: Config,
 }
 
+/// For each type and stream, NetSuite's clock when the last whole sweep of it began. What was stamped longer before that
+/// than the overlap was to be seen by then, so it need not be read again: an account at rest costs a query a stream and
+/// no row. Kept in memory only: a process that starts reads back.
+type Began = BTreeMap<(RecordType, Stream), Timestamp>;
+
 /// A row of any stream, as far as the sweep cares.
 struct Found {
     native_id: NativeId,
@@ -40,10 +46,10 @@ impl Sweeper {
     pub(crate) async fn run(&self) {
         let progress = self.parts.health.progress(format!("sweep of {}", self.account), STALE_AFTER);
         let stop = &self.parts.shutdown;
-        let mut first = true;
+        let (mut first, mut began) = (true, Began::new());
         while !stop.is_cancelled() {
             progress.tick();
-            match stop.run_until_cancelled(self.sweep(first)).await {
+            match stop.run_until_cancelled(self.sweep(first, &mut began)).await {
                 None => return,
                 Some(Ok(())) => {
                     first = false;
@@ -59,20 +65,20 @@ impl Sweeper {
     }
 
     /// All streams of all types, one after the other: a sweep must not take the account's whole concurrency.
-    async fn sweep(&self, first: bool) -> anyhow::Result<()> {
+    async fn sweep(&self, first: bool, began: &mut Began) -> anyhow::Result<()> {
         let world = self.engine.world.clone();
         for spec in &world.types {
             for stream in [Stream::Modified, Stream::Lines, Stream::Deleted] {
                 if stream == Stream::Lines && !spec.fields.iter().any(|field| field.lines().is_some()) {
                     continue;
                 }
-                self.stream(spec, stream, first).await?;
+                self.stream(spec, stream, first, began).await?;
             }
         }
         Ok(())
     }
 
-    async fn stream(&self, spec: &TypeSpec, stream: Stream, first: bool) -> anyhow::Result<()> {
+    async fn stream(&self, spec: &TypeSpec, stream: Stream, first: bool, last: &mut Began) -> anyhow::Result<()> {
         let pool = &self.parts.pool;
         let stored = store::watermark::get(pool, &self.account, &spec.name, stream).await?;
         let behind = if first { self.config.overlap.max(self.config.read_back) } else { self.config.overlap };
@@ -80,13 +86,14 @@ impl Sweeper {
             Some(mark) => mark,
             None => self.netsuite.now(&self.account).await?,
         };
-        let mut cursor = Cursor::at(mark.checked_sub(behind)?);
+        let key = (spec.name.clone(), stream);
+        let seen_by_then = last.get(&key).copied().unwrap_or(mark).max(mark);
+        let mut cursor = Cursor::at(seen_by_then.checked_sub(behind)?);
         let mut seen = mark;
         let mut began = None;
         loop {
-            let (rows, next, ns_now) = self.page(spec, stream, cursor).await?;
+            let Page { rows, full, next, ns_now } = self.page(spec, stream, cursor).await?;
             began = began.or(ns_now);
-            let full = rows.len() >= self.config.page;
             seen = rows.iter().map(|row| row.at).max().unwrap_or(seen).max(seen);
             if !rows.is_empty() {
                 self.publish(spec, rows).await?;
@@ -101,53 +108,42 @@ impl Sweeper {
         let reached = began.map_or(seen, |began| seen.min(began)).max(mark);
         // Only now: a crash before this repeats the pages, which are suppressed or change nothing.
         store::watermark::set(pool, &self.account, &spec.name, stream, reached, self.parts.clock.now()).await?;
+        last.extend(began.map(|began| (key, began)));
         Ok(())
     }
 
-    /// A page, the cursor behind it, and NetSuite's clock when it was read.
-    async fn page(
-        &self,
-        spec: &TypeSpec,
-        stream: Stream,
-        cursor: Cursor,
-    ) -> Result<(Vec<Found>, Cursor, Option<Timestamp>), RemoteError> {
-        let limit = self.config.page;
+    async fn page(&self, spec: &TypeSpec, stream: Stream, cursor: Cursor) -> Result<Page<Found>, RemoteError> {
+        let (account, limit) = (&self.account, self.config.page);
         match stream {
             Stream::Modified => {
-                let Page { rows, next, ns_now } =
-                    self.netsuite.modified_since(&self.account, spec, cursor, limit).await?;
-                let found = rows.into_iter().map(|row| Found {
+                let page = self.netsuite.modified_since(account, spec, cursor, limit).await?;
+                Ok(page.map(|row| Found {
                     native_id: row.native_id,
                     at: row.lastmodified,
                     fields: row.complete.then_some(row.fields),
                     operation: Operation::Update,
-                });
-                Ok((found.collect(), next, ns_now))
+                }))
             }
             Stream::Lines => {
-                let Page { rows, next, ns_now } =
-                    self.netsuite.lines_modified_since(&self.account, spec, cursor, limit).await?;
-                let found = rows.into_iter().map(|row| Found {
+                let page = self.netsuite.lines_modified_since(account, spec, cursor, limit).await?;
+                Ok(page.map(|row| Found {
                     native_id: row.native_id,
                     at: row.lastmodified,
-                    fields: None,
+                    fields: row.fields,
                     operation: Operation::Update,
-                });
-                Ok((found.collect(), next, ns_now))
+                }))
             }
             Stream::Deleted => {
-                let Page { rows, next, ns_now } =
-                    self.netsuite.deleted_since(&self.account, spec, cursor, limit).await?;
-                let found = rows.into_iter().map(|row| Found {
+                let page = self.netsuite.deleted_since(account, spec, cursor, limit).await?;
+                Ok(page.map(|row| Found {
                     native_id: row.native_id,
                     at: row.deleted,
                     fields: None,
                     operation: Operation::Delete,
-                });
-                Ok((found.collect(), next, ns_now))
+                }))
             }
             // Provenance is a later issue; the stream has a watermark of its own when it comes.
-            Stream::SystemNotes => Ok((Vec::new(), cursor, None)),
+            Stream::SystemNotes => Ok(Page { rows: Vec::new(), full: false, next: cursor, ns_now: None }),
         }
     }
 

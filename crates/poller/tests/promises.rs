@@ -11,13 +11,14 @@ mod simulator;
 #[allow(dead_code)] // every service's tests use a part of it
 mod stage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chassis::snapshots::{Expected, Snapshots};
 use given::{Core, account_id, customer_type};
 use model::wire::decode_change;
-use model::{ChangeEvent, Operation, RandomIds, RecordRef, Side, Source, SystemClock};
+use model::{ChangeEvent, Operation, RandomIds, RecordRef, RecordType, Side, Source, SystemClock, TypedValue};
 use netsuite::{NetsuiteConfig, NetsuiteRemote};
 use poller::{Config, start};
 use serde_json::json;
@@ -26,8 +27,13 @@ use stage::{ACCOUNT, Running, Stage, account, until};
 use store::watermark::{self, Stream};
 
 async fn world() -> (Stage, Simulator) {
+    world_with(&[]).await
+}
+
+/// With these settings beside the quick ones.
+async fn world_with(settings: &[(&str, &str)]) -> (Stage, Simulator) {
     let simulator = Simulator::start().await;
-    let stage = Stage::new([account(ACCOUNT, &simulator.url(), None)]).await;
+    let stage = Stage::with([account(ACCOUNT, &simulator.url(), None)], settings).await;
     (stage, simulator)
 }
 
@@ -161,6 +167,124 @@ async fn the_first_sweep_reads_back_and_later_ones_the_overlap() {
     blind.end().await;
     let poller = run_with(&stage, |_| {});
     until_told(&stage, &old).await;
+    poller.end().await;
+}
+
+/// What the ledger of NetSuite counts of our queries.
+async fn counted(simulator: &Simulator, what: &str) -> u64 {
+    simulator.ask("ledger").await[what].as_u64().unwrap()
+}
+
+/// Lets several sweeps go by: each asks seven questions at least.
+async fn several_sweeps(simulator: &Simulator) {
+    let before = counted(simulator, "calls").await;
+    until("several sweeps went by", async || counted(simulator, "calls").await >= before + 7 * 6).await;
+}
+
+#[tokio::test]
+async fn of_an_account_at_rest_nothing_is_told_and_behind_the_overlap_no_row_is_read() {
+    let (stage, simulator) = world().await;
+    let customer = simulator.edit("create", None, json!({ "companyname": "Acme" })).await;
+    let item = simulator.edit_of("item", "create", None, json!({ "itemid": "W-1", "baseprice": "2.50" })).await;
+    let lines = json!({ "a": { "item": item, "quantity": 2 }, "b": { "item": item, "quantity": 1, "rate": 9 } });
+    let order = json!({ "entity": customer, "lines": lines });
+    let order = simulator.edit_of("salesorder", "create", None, order).await;
+    let core = core(&stage, &simulator);
+    for (kind, id) in [("customer", &customer), ("item", &item), ("salesorder", &order)] {
+        let event = ChangeEvent { record_type: RecordType::parse(kind).unwrap(), ..core.event(Side::Netsuite, id) };
+        let record = core.intake(&[steps::to_hint(&core.engine.core(), &event).unwrap()]).await;
+        core.merge(&record).await;
+    }
+    let (rows, told) = (counted(&simulator, "rows").await, stage.topics.merge_service().name);
+    let poller = run_with(&stage, |config| config.overlap = Duration::from_secs(3));
+    several_sweeps(&simulator).await;
+    assert!(counted(&simulator, "rows").await > rows, "they were read");
+    until("sweeps read no row any more", async || {
+        let rows = counted(&simulator, "rows").await;
+        several_sweeps(&simulator).await;
+        rows == counted(&simulator, "rows").await
+    })
+    .await;
+    assert_eq!(stage.bus.backlog(&told), 0, "what the shadows know is no news, lines or not");
+    let change = json!({ "lines": { "1": { "quantity": 4 } } });
+    simulator.edit_of("salesorder", "update", Some(&order), change).await;
+    until_told(&stage, &order).await;
+    poller.end().await;
+}
+
+#[tokio::test]
+async fn what_becomes_visible_late_is_found_though_sweeps_went_beyond_its_stamp() {
+    let (stage, simulator) = world().await;
+    let late = simulator.edit("create", None, json!({ "companyname": "Late" })).await;
+    let next = simulator.edit("create", None, json!({ "companyname": "Next" })).await;
+    let core = core(&stage, &simulator);
+    known(&core, &late).await;
+    known(&core, &next).await;
+    let overlap = Duration::from_secs(5);
+    let poller = run_with(&stage, |config| (config.overlap, config.read_back) = (overlap, overlap));
+    let edit = json!({ "operation": "update", "type": "customer", "id": late, "changes": { "phone": "1" },
+        "scripts": false, "visible_after_seconds": 3 });
+    simulator.tell("edit", edit).await;
+    simulator.edit("update", Some(&next), json!({ "phone": "2" })).await;
+    let told = until_told(&stage, &next).await;
+    assert!(told.iter().all(|event| event.record_id.as_str() == next), "{told:?}");
+    let event = until_told(&stage, &late).await.pop().unwrap();
+    assert_eq!(event.changes.keys().collect::<Vec<_>>(), ["phone"]);
+    poller.end().await;
+}
+
+/// Longer than `SNAPSHOT_THRESHOLD_BYTES` of these tests.
+fn essay() -> String {
+    "x".repeat(3_000)
+}
+
+#[tokio::test]
+async fn a_hint_too_large_for_the_bus_says_where_its_values_lie_in_the_tenants_own_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", folder.path().display());
+    let (stage, simulator) = world_with(&[("SNAPSHOT_URL", &url), ("SNAPSHOT_THRESHOLD_BYTES", "1500")]).await;
+    let small = simulator.edit("create", None, json!({ "companyname": "Small" })).await;
+    let large = simulator.edit("create", None, json!({ "companyname": "Large", "comments": essay() })).await;
+    let poller = run_with(&stage, |_| {});
+    let told = until_told(&stage, &large).await;
+    poller.end().await;
+    let travelled = told.iter().find(|event| event.record_id.as_str() == small).unwrap();
+    assert!(travelled.full_snapshot_ref.is_none() && travelled.changes.contains_key("companyname"), "{travelled:?}");
+
+    let event = told.last().unwrap();
+    assert!(event.changes.is_empty() && model::wire::encode_change(event).len() < 1_500, "{event:?}");
+    let reference = event.full_snapshot_ref.as_deref().unwrap();
+    assert!(reference.starts_with(&format!("{url}/{ACCOUNT}/customer/{large}/{}.", event.event_id)), "{reference}");
+    let snapshots = Snapshots::from_settings(&stage.settings).unwrap().unwrap();
+    let ChangeEvent { account, record_type, record_id, event_id, .. } = event;
+    let of = Expected { account, record_type, record_id, event_id: *event_id };
+    let whole = snapshots.read(reference, &of).await.unwrap().unwrap();
+    assert_eq!(whole.changes["comments"], TypedValue::Text(essay()));
+    assert_eq!(
+        ChangeEvent { changes: BTreeMap::new(), full_snapshot_ref: Some(reference.to_owned()), ..whole },
+        *event
+    );
+    let hint = steps::to_hint(&Core::on(&stage).engine.core(), event).unwrap();
+    assert_eq!((hint.full_snapshot_ref.as_deref(), hint.must_read()), (Some(reference), true));
+}
+
+#[tokio::test]
+async fn a_storage_that_fails_loses_no_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("snapshots");
+    std::fs::create_dir(&place).unwrap();
+    let url = format!("file://{}", place.display());
+    let (stage, simulator) = world_with(&[("SNAPSHOT_URL", &url), ("SNAPSHOT_THRESHOLD_BYTES", "1500")]).await;
+    let large = simulator.edit("create", None, json!({ "companyname": "Large", "comments": essay() })).await;
+    let poller = run_with(&stage, |_| {
+        std::fs::remove_dir(&place).unwrap();
+        std::fs::write(&place, "no folder any more").unwrap();
+    });
+    let event = until_told(&stage, &large).await.pop().unwrap();
+    assert_eq!((&event.changes["comments"], event.full_snapshot_ref), (&TypedValue::Text(essay()), None));
+    stage
+        .until("select count(*) > 0 from sync.sync_watermark where stream = 'modified' and record_type = 'customer'")
+        .await;
     poller.end().await;
 }
 

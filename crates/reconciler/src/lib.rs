@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod forms;
 mod resyncs;
 mod round;
 mod schedule;
+mod strangers;
 mod sweeps;
 
 use std::sync::Arc;
@@ -66,6 +68,15 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
             parts: parts.clone(),
             config: config.clone(),
         };
+        let forms = forms::Forms {
+            account: account.id.clone(),
+            engine: engine.clone(),
+            parts: parts.clone(),
+            config: config.clone(),
+            through: AtomicBool::new(false),
+        };
+        let forms_name = format!("forms of {}", account.id);
+        let forms_bell = Waker::silent().bell();
         // Without a tenant there are no two sides to compare.
         let both_sides = account.suitex_database_url.is_some();
         let duties = [
@@ -77,7 +88,8 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
             let duties = duties.into_iter().filter(|_| both_sides);
             let duties =
                 duties.map(|(name, bell, duty)| async move { chassis::duty::run(parts, &name, bell, duty).await });
-            tokio::join!(round.run(), futures::future::join_all(duties))
+            let forms = chassis::duty::run(parts, &forms_name, forms_bell, Arc::new(forms));
+            tokio::join!(round.run(), forms, futures::future::join_all(duties))
         });
     }
     tokio::join!(futures::future::join_all(accounts), parts.relay());

@@ -5,12 +5,13 @@ use chassis::Parts;
 use chassis::duty::{Duty, Turn};
 use model::spec::TypeSpec;
 use model::{AccountId, Rid};
-use std::collections::HashMap;
-use steps::{Engine, Look, LookError, Planned, StepError};
+use std::collections::{HashMap, HashSet};
+use steps::{Engine, Look, LookError, Meeting, Planned, StepError};
 use store::resyncs::{Item, Job, MAX_NAMED, Stage};
 use store::sweeps::Lease;
 
 use crate::config::Config;
+use crate::strangers::{meeting, side_of};
 
 /// The requests of one account.
 pub(crate) struct Resyncs {
@@ -21,9 +22,9 @@ pub(crate) struct Resyncs {
 }
 
 /// What a page leads to.
-struct Done {
-    items: Vec<Item>,
-    status: Option<&'static str>,
+pub(crate) struct Done {
+    pub(crate) items: Vec<Item>,
+    pub(crate) status: Option<&'static str>,
 }
 
 #[async_trait]
@@ -55,11 +56,13 @@ impl Duty for Resyncs {
 impl Resyncs {
     async fn page(&self, spec: &TypeSpec, job: &mut Job) -> Result<Done, LookError> {
         let look = Look { core: self.engine.core(), account: &self.account, spec, grace: self.config.grace };
-        match job.stage {
-            Stage::Ring => self.ring(&look, job).await,
-            Stage::Plan => self.plan(&look, job).await,
-            Stage::Check => self.check(&look, job).await,
-            Stage::Apply => self.apply(&look, job).await,
+        match (job.stage, side_of(job.phase)) {
+            (Stage::Ring, Some(side)) => self.ring_unknown(&look, job, side).await,
+            (Stage::Plan, Some(side)) => self.plan_unknown(&look, job, side).await,
+            (Stage::Ring, None) => self.ring(&look, job).await,
+            (Stage::Plan, None) => self.plan(&look, job).await,
+            (Stage::Check, _) => self.check(&look, job).await,
+            (Stage::Apply, _) => self.apply(&look, job).await,
         }
     }
 
@@ -89,8 +92,12 @@ impl Resyncs {
 
     async fn plan(&self, look: &Look<'_>, job: &mut Job) -> Result<Done, LookError> {
         let rids = self.next(look, job).await?;
-        let planned = look.plan(&rids).await?;
-        job.records += planned.len() as u64;
+        // Those that strangers would be adopted by are planned with them.
+        let adopting = store::resyncs::planned(&self.parts.pool, job.resync_id, &rids, &[]).await?;
+        let adopting: HashSet<Rid> = adopting.into_iter().map(|item| item.rid).collect();
+        let alone: Vec<Rid> = rids.iter().copied().filter(|rid| !adopting.contains(rid)).collect();
+        let planned = look.plan(&alone).await?;
+        job.records += (planned.len() + adopting.len()) as u64;
         job.differences += planned.iter().filter(|record| record.differs()).count() as u64;
         for record in &planned {
             job.digest.add_bytes(format!("{} {}", record.rid, record.stand).as_bytes());
@@ -103,7 +110,10 @@ impl Resyncs {
     async fn check(&self, look: &Look<'_>, job: &mut Job) -> Result<Done, LookError> {
         let items = self.items(job).await?;
         let rids: Vec<Rid> = items.iter().map(|item| item.rid).collect();
-        let fresh = look.plan(&rids).await?;
+        let known: Vec<Rid> = items.iter().filter(|item| !item.of_strangers()).map(|item| item.rid).collect();
+        let strangers: Vec<Meeting> = items.iter().filter(|item| item.of_strangers()).map(meeting).collect();
+        let mut fresh = look.plan(&known).await?;
+        fresh.extend(look.plan_strangers(&strangers).await?);
         let stands: HashMap<Rid, _> = fresh.iter().map(|record| (record.rid, record.stand)).collect();
         let moved = items.iter().filter(|item| stands.get(&item.rid) != Some(&item.stand)).map(|item| item.rid);
         job.moved.extend(moved);
@@ -118,8 +128,14 @@ impl Resyncs {
 
     /// What is written then is what is owed then: the merge step reads each record once more.
     async fn apply(&self, look: &Look<'_>, job: &mut Job) -> Result<Done, LookError> {
-        let rids: Vec<Rid> = self.items(job).await?.iter().map(|item| item.rid).collect();
-        look.ring_again(&rids).await?;
+        let items = self.items(job).await?;
+        let rids: Vec<Rid> = items.iter().map(|item| item.rid).collect();
+        let strangers: Vec<Meeting> = items.iter().filter(|item| item.of_strangers()).map(meeting).collect();
+        let adopting = strangers.iter().filter_map(|meeting| meeting.into);
+        let known: Vec<Rid> =
+            items.iter().filter(|item| !item.of_strangers()).map(|item| item.rid).chain(adopting).collect();
+        look.ring_strangers(&strangers).await?;
+        look.ring_again(&known).await?;
         Ok(Done { items: Vec::new(), status: self.pass(job, rids.last().copied(), rids.len(), "applied") })
     }
 
@@ -130,7 +146,7 @@ impl Resyncs {
     }
 }
 
-fn item(planned: &Planned) -> Item {
+pub(crate) fn item(planned: &Planned) -> Item {
     let body = planned.differs().then(|| serde_json::to_value(planned).expect("a plan is plain JSON"));
-    Item { rid: planned.rid, stand: planned.stand, body }
+    Item::known(planned.rid, planned.stand, body)
 }

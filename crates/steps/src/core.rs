@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use merge::settle_columns;
+use merge::{fold, renormalisation, settle_columns};
 pub use model::limits::Limits as Settings;
-use model::record::Record;
+use model::record::{Entry, Record, Renormalisation};
 use model::spec::{TypeSpec, World};
 use model::{
-    AccountId, Clock, Ids, NativeId, Observed, PerSide, ReadRequest, RecordType, Remote, RemoteError, Side, Timestamp,
-    WriteOutcome, WriteRequest,
+    AccountId, Clock, EventId, Ids, NativeId, Observed, PerSide, ReadRequest, RecordRef, RecordType, Remote,
+    RemoteError, Side, Timestamp, WriteOutcome, WriteRequest,
 };
 use store::StoreError;
-use store::records::Records;
+use store::records::{Records, View};
 
 /// The ports and rules of the core.
 #[derive(Clone, Copy)]
@@ -120,6 +120,25 @@ impl Core<'_> {
     /// way.
     pub(crate) fn far(&self, now: Timestamp) -> Timestamp {
         after(now, self.settings.backoff_after(u32::MAX))
+    }
+
+    /// What of a record is not in the form of today's rules. Where nobody numbers rules they do not change.
+    pub(crate) fn other_form(&self, record: &Record, spec: &TypeSpec) -> Option<Renormalisation> {
+        self.settings.rules.and_then(|_| renormalisation(record, spec))
+    }
+
+    /// Views for a look that leaves no trace: what is known in the form of today's rules, as a step would bring it there.
+    pub(crate) async fn views_in_form(&self, keys: &[RecordRef], pending: bool) -> Result<Vec<View>, StoreError> {
+        let mut views = self.records.views(keys, pending).await?;
+        for view in &mut views {
+            let Some(spec) = self.spec(&view.record.key.record_type) else { continue };
+            if let Some(other) = self.other_form(&view.record, spec) {
+                let seq = view.record.head.record_seq;
+                let _ = fold(&mut view.record, spec, &Entry::Renormalisation(other), EventId::nil(), self.clock.now());
+                view.record.head.record_seq = seq;
+            }
+        }
+        Ok(views)
     }
 
     pub(crate) fn settle(&self, record: &mut Record, spec: &TypeSpec, now: Timestamp) {

@@ -1,10 +1,11 @@
 //! Whose record is it? Decided by the first observation, never by a hint (semantics §2.2, §2.8): our external id,
 //! inbox row or stamp names the record; else the type's match rule; else the provisional record becomes real.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use model::record::{Disposition, Record};
-use model::{Fields, RecordRef, Rid, Side, WriteKind};
+use model::spec::TypeSpec;
+use model::{AccountId, Fields, RecordRef, RecordType, Rid, Side, WriteKind};
 use store::records::{Patch, Pick, View};
 
 use crate::core::{Core, StepError};
@@ -12,7 +13,7 @@ use crate::gather::Gathered;
 use crate::merging::Ticket;
 
 /// Whose record an observation of a provisional one is about.
-enum Identity {
+pub(crate) enum Identity {
     /// Nobody's but its own.
     Own,
     /// This record's.
@@ -32,18 +33,26 @@ pub(crate) async fn adopt(
 ) -> Result<(), StepError> {
     let mut moves: Vec<(RecordRef, Side, Rid)> = Vec::new();
     let mut wait: Vec<RecordRef> = Vec::new();
+    let mut met = Met::new();
     for ticket in tickets.iter_mut().filter(|t| t.view.record.head.version == 0) {
         let key = &ticket.view.record.key;
         for cap in &ticket.caps {
             let Some(read) = gathered.get(key, cap.side).filter(|read| read.observed.exists) else { continue };
             match identify(core, &ticket.view.record, cap.side, read).await? {
-                Identity::Own => {}
+                Identity::Own => {
+                    let natural_key = core.spec(&key.record_type).and_then(|s| natural_key(s, &read.observed.fields));
+                    if let Some(natural_key) = natural_key {
+                        let group = (key.account.clone(), key.record_type.clone(), natural_key);
+                        met.entry(group).or_default().push((key.clone(), cap.side));
+                    }
+                }
                 Identity::Other(rid) => moves.push((key.clone(), cap.side, rid)),
                 Identity::Twin(rids) => ticket.twins = rids,
                 Identity::Open => wait.push(key.clone()),
             }
         }
     }
+    together(met, &mut moves, tickets);
     // They stay dirty, and are looked at again when the lease runs out.
     tickets.retain(|ticket| !wait.contains(&ticket.view.record.key));
     for (key, side, rid) in moves {
@@ -60,8 +69,31 @@ pub(crate) async fn adopt(
     Ok(())
 }
 
+/// Provisional records that nobody else's key answers, by that key.
+type Met = BTreeMap<(AccountId, RecordType, String), Vec<(RecordRef, Side)>>;
+
+/// Provisional records met in one step with one natural key: the first becomes real, so the first of the other side is
+/// adopted by it, as if it had come a moment later; any further one is a question (semantics §2.8).
+fn together(met: Met, moves: &mut Vec<(RecordRef, Side, Rid)>, tickets: &mut [Ticket]) {
+    for mut group in met.into_values().filter(|group| group.len() > 1) {
+        group.sort_unstable();
+        group.dedup_by(|a, b| a.0 == b.0);
+        let mut others = group.into_iter();
+        let Some((first, side)) = others.next() else { continue };
+        let mut adopted = false;
+        for (key, theirs) in others {
+            if theirs != side && !adopted {
+                adopted = true;
+                moves.push((key, theirs, first.rid));
+            } else if let Some(ticket) = tickets.iter_mut().find(|ticket| ticket.view.record.key == key) {
+                ticket.twins = vec![first.rid];
+            }
+        }
+    }
+}
+
 /// Whose the record is: our mark on it says so, else its natural key.
-async fn identify(
+pub(crate) async fn identify(
     core: &Core<'_>,
     record: &Record,
     side: Side,
@@ -95,8 +127,7 @@ async fn by_natural_key(core: &Core<'_>, record: &Record, side: Side, fields: &F
     let Some(spec) = core.spec(&record.key.record_type).filter(|spec| !spec.match_on.is_empty()) else {
         return Ok(Identity::Own);
     };
-    let parts: Option<Vec<&str>> = spec.match_on.iter().map(|name| fields.get(name)?.as_text()).collect();
-    let Some(natural_key) = parts.map(|parts| parts.join("\u{1f}")) else { return Ok(Identity::Own) };
+    let Some(natural_key) = natural_key(spec, fields) else { return Ok(Identity::Own) };
     let candidates = core.records.candidates(&record.key.account, &record.key.record_type, &natural_key).await?;
     let keys: Vec<RecordRef> = candidates
         .into_iter()
@@ -116,6 +147,12 @@ async fn by_natural_key(core: &Core<'_>, record: &Record, side: Side, fields: &F
         [] if views.is_empty() => Identity::Own,
         _ => Identity::Twin(views.iter().map(|view| view.record.key.rid).collect()),
     })
+}
+
+/// The type's match fields in one text; `None` where it has none, or one of them is empty.
+pub(crate) fn natural_key(spec: &TypeSpec, fields: &Fields) -> Option<String> {
+    let parts: Option<Vec<&str>> = spec.match_on.iter().map(|name| fields.get(name)?.as_text()).collect();
+    parts.filter(|parts| !parts.is_empty()).map(|parts| parts.join("\u{1f}"))
 }
 
 /// The link, the hints and the dirty mark of a provisional record move to the real one; both heads are locked.

@@ -210,7 +210,17 @@ pub(crate) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
+    /// Begins with what is known in the form of today's rules: nothing is folded against values in another (semantics §2.1).
     pub(crate) fn new(core: &'a Core<'a>, spec: &'a TypeSpec, view: &'a View) -> Self {
+        let mut work = Self::as_it_is(core, spec, view);
+        if let Some(other) = core.other_form(&view.record, spec) {
+            let _ = work.fold(Entry::Renormalisation(other), core.clock.now()); // a form cannot be refused
+        }
+        work
+    }
+
+    /// Begins with what is known, in whatever form.
+    pub(crate) fn as_it_is(core: &'a Core<'a>, spec: &'a TypeSpec, view: &'a View) -> Self {
         Self {
             core,
             spec,

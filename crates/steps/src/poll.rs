@@ -51,7 +51,7 @@ pub async fn news(
     let mut keys: Vec<RecordRef> = known.values().map(key).collect();
     keys.sort_unstable();
     keys.dedup();
-    let views = core.records.views(&keys, false).await?;
+    let views = core.views_in_form(&keys, false).await?;
     let views: HashMap<Rid, &View> = views.iter().map(|view| (view.record.key.rid, view)).collect();
     let mut wanted = Vec::new();
     for fields in rows.iter().filter_map(|row| row.fields.as_ref()) {

@@ -97,7 +97,11 @@ impl Look<'_> {
 
     /// Those of the ids that no record is known to have there, and nobody is looking into. With the record the id once
     /// belonged to, if any.
-    async fn strange(&self, side: Side, ids: Vec<NativeId>) -> Result<Vec<(Option<Rid>, NativeId)>, LookError> {
+    pub(crate) async fn strange(
+        &self,
+        side: Side,
+        ids: Vec<NativeId>,
+    ) -> Result<Vec<(Option<Rid>, NativeId)>, LookError> {
         let wanted: Vec<(RecordType, NativeId)> = ids.into_iter().map(|id| (self.spec.name.clone(), id)).collect();
         let known = self.core.records.lookup(self.account, side, &wanted).await?;
         let mut keys: Vec<RecordRef> = known.values().map(|rid| self.key(*rid)).collect();
@@ -123,7 +127,7 @@ impl Look<'_> {
     /// A side gives nothing at all, or our database fails.
     pub async fn records(&self, rids: &[Rid], tally: &mut Tally) -> Result<(), LookError> {
         let keys: Vec<RecordRef> = rids.iter().map(|rid| self.key(*rid)).collect();
-        let before = self.core.records.views(&keys, false).await?;
+        let before = self.core.views_in_form(&keys, false).await?;
         let there = |view: &View, side: Side| view.record.shadows[side].exists == Existence::Yes;
         let gathered = self.read(&before, &there).await?;
         let after = self.core.records.views(&keys, false).await?;

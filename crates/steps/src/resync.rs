@@ -6,20 +6,32 @@ use std::collections::BTreeMap;
 use merge::{Owed, fold, owed};
 use model::record::{Entry, Record};
 use model::{Fields, NativeId, RecordRef, Rid, Side, SumHash, Value, WriteKind};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use store::records::View;
 
 use crate::gather::Gathered;
 use crate::observe::{Seen, observation};
 use crate::reconcile::{Look, LookError};
 use crate::resolve::ring_records;
+use crate::strangers::Becomes;
 
 /// What would become of one record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Planned {
-    /// The record.
-    #[serde(rename = "record_id")]
+    /// What tells it from the plan's others: the record's rid, or a name for ids nobody knows.
+    #[serde(skip)]
     pub rid: Rid,
+    /// The record; `None` where there is none yet.
+    pub record_id: Option<Rid>,
+    /// The ids only a side knows that this is about, by side.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub strangers: BTreeMap<Side, NativeId>,
+    /// What those would become.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub becomes: Option<Becomes>,
+    /// Records that answer their natural key too, where a person must decide.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Rid>,
     /// Hash of what this stands on: version, place in the log, epochs, and what was read of each side.
     pub stand: SumHash,
     /// The writes.
@@ -35,12 +47,14 @@ pub struct Planned {
 impl Planned {
     /// Whether anything would change.
     pub fn differs(&self) -> bool {
-        !(self.writes.is_empty() && self.conflicts.is_empty() && self.overrides.is_empty() && self.held.is_empty())
+        let nothing =
+            self.writes.is_empty() && self.conflicts.is_empty() && self.overrides.is_empty() && self.held.is_empty();
+        !nothing || self.becomes.is_some()
     }
 }
 
 /// One write.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlannedWrite {
     /// The side written to.
     pub side: Side,
@@ -53,7 +67,7 @@ pub struct PlannedWrite {
 }
 
 /// A field's value before and after.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
     /// What the side holds.
     pub from: Value,
@@ -62,7 +76,7 @@ pub struct Change {
 }
 
 /// A value that would lose.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Loss {
     /// The field.
     pub field: String,
@@ -75,7 +89,7 @@ pub struct Loss {
 }
 
 /// Why a record waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Held {
     /// The whole record is locked.
@@ -88,6 +102,8 @@ pub enum Held {
     SuitexUnreadable,
     /// NetSuite did not give it in a form that can be read.
     NetsuiteUnreadable,
+    /// A create of ours may be on its way to its side: first its outcome.
+    CreateUnderWay,
 }
 
 impl Held {
@@ -114,15 +130,26 @@ impl Look<'_> {
     /// A side gives nothing at all, or our database fails.
     pub async fn plan(&self, rids: &[Rid]) -> Result<Vec<Planned>, LookError> {
         let keys: Vec<RecordRef> = rids.iter().map(|rid| self.key(*rid)).collect();
-        let mut views = self.core.records.views(&keys, true).await?;
+        let mut views = self.core.views_in_form(&keys, true).await?;
         views.retain(|view| view.record.head.merged_into.is_none());
         let gathered = self.read(&views, &|view, side| view.record.shadows[side].inflight.is_none()).await?;
-        Ok(views.iter().map(|view| self.plan_one(view, &gathered)).collect())
+        Ok(views.iter().map(|view| self.plan_one(view, &gathered, &[], &|_| true)).collect())
     }
 
-    fn plan_one(&self, view: &View, gathered: &Gathered) -> Planned {
+    /// The plan of one record from what was read of these sides. `twins`: others that answer its natural key.
+    pub(crate) fn plan_one(
+        &self,
+        view: &View,
+        gathered: &Gathered,
+        twins: &[Rid],
+        there: &dyn Fn(Side) -> bool,
+    ) -> Planned {
         let mut planned = Planned {
             rid: view.record.key.rid,
+            record_id: Some(view.record.key.rid),
+            strangers: BTreeMap::new(),
+            becomes: None,
+            candidates: Vec::new(),
             stand: stand(&view.record, gathered),
             writes: Vec::new(),
             conflicts: Vec::new(),
@@ -139,6 +166,9 @@ impl Look<'_> {
                 planned.held.push(Held::in_flight(side));
                 continue;
             }
+            if !there(side) {
+                continue;
+            }
             let Some(read) = gathered.get(&copy.key, side) else {
                 planned.held.push(Held::unreadable(side));
                 continue;
@@ -146,7 +176,11 @@ impl Look<'_> {
             let hints: Vec<_> = view.pending.iter().filter(|hint| hint.side == side).collect();
             let references = gathered.references(&copy.key.account, side);
             let seen = Seen { side, observed: &read.observed, read_at: read.at, references, hints: &hints };
-            let entry = Entry::Observation(observation(&copy, self.spec, &seen));
+            let mut observation = observation(&copy, self.spec, &seen);
+            if observation.exists && copy.head.version == 0 {
+                observation.twins = twins.to_vec();
+            }
+            let entry = Entry::Observation(observation);
             let Ok(effects) = fold(&mut copy, self.spec, &entry, self.core.ids.uuid(), self.core.clock.now()) else {
                 continue; // only a resolution can be refused
             };

@@ -40,7 +40,7 @@ pub async fn swap(core: &Core<'_>, key: &RecordRef, folded: &Projection) -> Resu
         if Projection::of(&view.record) == *folded {
             return Vec::new();
         }
-        let mut work = Work::new(core, spec, view);
+        let mut work = Work::as_it_is(core, spec, view);
         if let Err(part) = folded.put(&mut work.record) {
             outcome = Swapped::Refused(part);
             return Vec::new();

@@ -10,6 +10,7 @@ mod connect;
 mod error;
 pub mod errors;
 pub mod events;
+pub mod forms;
 pub mod handoff;
 mod instant;
 mod json_text;

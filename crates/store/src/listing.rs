@@ -15,7 +15,7 @@ mod record;
 
 pub use blame::blame;
 pub use decided::{Made, lost, made};
-pub use record::{state, timeline, version_at, versions_up_to};
+pub use record::{event, state, timeline, version_at, versions_up_to};
 
 /// Most rows of one page.
 pub const MAX_PAGE: i64 = 500;

@@ -179,9 +179,11 @@ async fn finish(conn: &mut PgConnection, what: &'static str, sql: &'static str, 
 /// Deletes up to `limit` refused rows that were marked longer than `keep` ago; returns how many.
 pub async fn delete_refused(pool: &PgPool, keep: Duration, limit: i64) -> Result<u64, StoreError> {
     let done = sqlx::query(
-        "delete from sync.outbox where id in (
+        // Materialized: a sub-select could be run once for every row, and each time find others.
+        "with old as materialized (
             select id from sync.outbox where published_at < now() - $1 order by id limit $2 for update skip locked
-         )",
+         )
+         delete from sync.outbox where id in (select id from old)",
     )
     .bind(interval(keep))
     .bind(limit)

@@ -3,14 +3,21 @@
 
 use model::{AccountId, RecordType, Rid, SumHash, Timestamp};
 use serde_json::Value;
-use sqlx::types::Json;
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::StoreError;
 use crate::cells::{Cells, corrupt};
 use crate::instant::Instant;
-use crate::sweeps::{CHANNEL, Lease};
+use crate::sweeps::{CHANNEL, Lease, Phase};
+
+mod items;
+mod moved;
+
+use items::insert_items;
+pub use items::{Item, Met, items, planned};
+use moved::notify;
+pub use moved::{MOVED_CHANNEL, Moved};
 
 /// Most moved records that are named.
 pub const MAX_NAMED: usize = 100;
@@ -63,6 +70,10 @@ pub struct Job {
     pub stage: Stage,
     /// These records; `None` = all of the type.
     pub rids: Option<Vec<Rid>>,
+    /// What is gone through at present: the ids of a side, or the records.
+    pub phase: Phase,
+    /// The last id done of that side.
+    pub id_position: Option<String>,
     /// The last record done.
     pub position: Option<Rid>,
     /// Records looked at so far.
@@ -77,17 +88,6 @@ pub struct Job {
     pub attempts: u32,
 }
 
-/// A plan's record.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Item {
-    /// The record.
-    pub rid: Rid,
-    /// What its plan stands on.
-    pub stand: SumHash,
-    /// What would change; `None` = nothing.
-    pub body: Option<Value>,
-}
-
 /// Stores a request; the reconcilers are woken.
 ///
 /// # Errors
@@ -96,8 +96,9 @@ pub async fn ask(executor: impl PgExecutor<'_>, asked: &Asked<'_>) -> Result<(),
     let rids: Option<Vec<Uuid>> = asked.rids.as_ref().map(|rids| rids.iter().map(|rid| rid.0).collect());
     sqlx::query(
         "with asked as (
-            insert into sync.resync (resync_id, account_id, record_type, kind, status, rids, asked_by, asked_at)
-            values ($1, $2, $3, $4, 'queued', $5, $6, $7) returning 1
+            insert into sync.resync (resync_id, account_id, record_type, kind, status, rids, asked_by, asked_at, phase)
+            values ($1, $2, $3, $4, 'queued', $5, $6, $7, case when $5 is null then 'suitex' else 'records' end)
+            returning 1
          )
          select pg_notify($8, 'resync=now')::text from asked",
     )
@@ -158,8 +159,8 @@ pub async fn take(
                 status = case when r.status = 'queued' then 'running' else r.status end
            from due
           where r.resync_id = due.resync_id
-         returning r.resync_id, r.lease_token, r.record_type, r.kind || ' ' || r.status, r.rids, r.position, r.records,
-                   r.differences, r.digest, r.moved, r.attempts",
+         returning r.resync_id, r.lease_token, r.record_type, r.kind || ' ' || r.status, r.rids, r.phase, r.id_position,
+                   r.position, r.records, r.differences, r.digest, r.moved, r.attempts",
     )
     .bind(account.as_str())
     .bind(lease.owner)
@@ -176,6 +177,8 @@ pub async fn take(
             record_type: cells.word("record_type", |word| RecordType::parse(word).ok())?,
             stage: cells.word("status", stage)?,
             rids: cells.next::<Option<Vec<Uuid>>>()?.map(|rids| rids.into_iter().map(Rid).collect()),
+            phase: cells.word("phase", Phase::parse)?,
+            id_position: cells.next()?,
             position: cells.next::<Option<Uuid>>()?.map(Rid),
             records: cells.count()?,
             differences: cells.count()?,
@@ -221,7 +224,7 @@ pub async fn advance(
         "update sync.resync
             set position = $3, records = $4, differences = $5, digest = $6, moved = $7, status = coalesce($8, status),
                 finished_at = case when $8 in ('done', 'ready', 'applied', 'moved', 'failed') then $9 end,
-                lease_owner = null, lease_until = null, retry_at = null, attempts = 0
+                lease_owner = null, lease_until = null, retry_at = null, attempts = 0, phase = $10, id_position = $11
           where resync_id = $1 and lease_token = $2",
     )
     .bind(job.resync_id)
@@ -233,6 +236,8 @@ pub async fn advance(
     .bind(moved)
     .bind(status)
     .bind(Instant(now))
+    .bind(job.phase.as_str())
+    .bind(&job.id_position)
     .execute(&mut *tx)
     .await
     .map_err(StoreError::database(what))?;
@@ -240,20 +245,10 @@ pub async fn advance(
         return Ok(false);
     }
     if !items.is_empty() {
-        let rids: Vec<Uuid> = items.iter().map(|item| item.rid.0).collect();
-        let stands: Vec<String> = items.iter().map(|item| item.stand.to_string()).collect();
-        let bodies: Vec<Option<Json<&Value>>> = items.iter().map(|item| item.body.as_ref().map(Json)).collect();
-        sqlx::query(
-            "insert into sync.resync_item (resync_id, rid, stand, body)
-             select $1, rid, stand, body from unnest($2::uuid[], $3::text[], $4::json[]) as i (rid, stand, body)",
-        )
-        .bind(job.resync_id)
-        .bind(rids)
-        .bind(stands)
-        .bind(bodies)
-        .execute(&mut *tx)
-        .await
-        .map_err(StoreError::database(what))?;
+        insert_items(&mut *tx, job.resync_id, items).await?;
+    }
+    if status.is_some() {
+        notify(&mut *tx, job.resync_id).await?;
     }
     tx.commit().await.map_err(StoreError::database(what))?;
     Ok(true)
@@ -266,51 +261,25 @@ pub async fn advance(
 pub async fn put_off(executor: impl PgExecutor<'_>, job: &Job, retry_at: Timestamp) -> Result<(), StoreError> {
     let give_up = job.attempts + 1 >= MAX_ATTEMPTS;
     sqlx::query(
-        "update sync.resync
-            set retry_at = $3, attempts = attempts + 1, lease_owner = null, lease_until = null,
-                status = case when $4 then 'failed' else status end,
-                reason = case when $4 then 'side_unavailable' end,
-                finished_at = case when $4 then now() end
-          where resync_id = $1 and lease_token = $2",
+        "with put_off as (
+            update sync.resync
+               set retry_at = $3, attempts = attempts + 1, lease_owner = null, lease_until = null,
+                   status = case when $4 then 'failed' else status end,
+                   reason = case when $4 then 'side_unavailable' end,
+                   finished_at = case when $4 then now() end
+             where resync_id = $1 and lease_token = $2 returning 1
+         )
+         select pg_notify($5, $1::text)::text from put_off where $4",
     )
     .bind(job.resync_id)
     .bind(job.token)
     .bind(Instant(retry_at))
     .bind(give_up)
+    .bind(MOVED_CHANNEL)
     .execute(executor)
     .await
     .map(drop)
     .map_err(StoreError::database("put a resync off"))
-}
-
-/// A plan's records from `after`, at most `limit`; `differing`: only those that would change.
-///
-/// # Errors
-/// The database, or a stand that cannot be read.
-pub async fn items(
-    executor: impl PgExecutor<'_>,
-    resync_id: Uuid,
-    after: Option<Rid>,
-    differing: bool,
-    limit: usize,
-) -> Result<Vec<Item>, StoreError> {
-    let rows = sqlx::query(
-        "select rid, stand, body from sync.resync_item
-          where resync_id = $1 and rid > $2 and (not $3 or body is not null) order by rid limit $4",
-    )
-    .bind(resync_id)
-    .bind(after.map_or(Uuid::nil(), |rid| rid.0))
-    .bind(differing)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(executor)
-    .await
-    .map_err(StoreError::database("read a plan"))?;
-    rows.iter()
-        .map(|row| {
-            let mut cells = Cells::of(row);
-            Ok(Item { rid: Rid(cells.next()?), stand: digest(Some(cells.next()?))?, body: cells.maybe_json()? })
-        })
-        .collect()
 }
 
 /// A request as it is shown, without its items; `None` when there is none of this id.

@@ -35,12 +35,14 @@ pub async fn acquire(
 ) -> Result<Option<Slot>, StoreError> {
     let until = now.checked_add(lease).unwrap_or(now);
     let taken: Option<(i32, i64)> = sqlx::query_as(
-        "update sync.account_slot s set owner = $2, lease_until = $3, token = s.token + 1
-         from (
+        // Materialized: a sub-select could be run once for every row, and each time find another.
+        "with free as materialized (
             select f.n from sync.account_slot f join sync.account a using (account_id)
             where f.account_id = $1 and f.n <= a.slot_limit and f.lease_until <= $4
             order by f.n limit 1 for update of f skip locked
-         ) free
+         )
+         update sync.account_slot s set owner = $2, lease_until = $3, token = s.token + 1
+         from free
          where s.account_id = $1 and s.n = free.n
          returning s.n, s.token",
     )
@@ -135,3 +137,6 @@ pub async fn in_use(executor: impl PgExecutor<'_>, account: &AccountId, now: Tim
             .map_err(StoreError::database("count slots"))?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests;

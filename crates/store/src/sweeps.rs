@@ -42,7 +42,7 @@ impl Phase {
         }
     }
 
-    fn parse(word: &str) -> Option<Self> {
+    pub(crate) fn parse(word: &str) -> Option<Self> {
         [Self::Suitex, Self::Netsuite, Self::Records].into_iter().find(|phase| phase.as_str() == word)
     }
 }

@@ -103,12 +103,16 @@ pub(super) async fn resync(console: &Console, wanted: Resync, output: Output) ->
     Ok(wanted.plan && ended["differences"].as_u64() != Some(0))
 }
 
-/// A plan's items, one line for each field that would be written, lose or need a person.
+/// A plan's items, one line for each id nobody knew, and for each field that would be written, lose or need a person.
 fn lines(items: &Value) -> Vec<Value> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut lines = Vec::new();
     for item in list(items) {
         let record = &item["record_id"];
+        for (side, id) in item["strangers"].as_object().into_iter().flatten() {
+            lines.push(json!({ "record_id": record, "side": side, "kind": item["becomes"], "native_id": id,
+                "reason": item["candidates"] }));
+        }
         for write in list(&item["writes"]) {
             for (field, change) in write["fields"].as_object().into_iter().flatten() {
                 lines.push(json!({ "record_id": record, "side": write["side"], "kind": write["kind"],
@@ -167,5 +171,17 @@ mod tests {
         assert_eq!((lines.len(), told("email"), told("phone"), told("comments")), (5, 1, 2, 1));
         assert!(lines.iter().all(|line| line["record_id"] == "r1"));
         assert_eq!(lines[4]["reason"], "netsuite_in_flight");
+    }
+
+    #[test]
+    fn ids_nobody_knew_are_printed_with_what_they_become() {
+        let items = json!([{
+            "record_id": null, "strangers": { "suitex": "7", "netsuite": "8" }, "becomes": "new",
+            "writes": [], "overrides": [], "conflicts": [], "held": []
+        }]);
+        let lines = lines(&items);
+        let told: Vec<_> = lines.iter().map(|line| (&line["side"], &line["native_id"], &line["kind"])).collect();
+        let (suitex, netsuite) = (json!("suitex"), json!("netsuite"));
+        assert_eq!(told, [(&netsuite, &json!("8"), &json!("new")), (&suitex, &json!("7"), &json!("new"))]);
     }
 }

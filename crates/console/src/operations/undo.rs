@@ -133,7 +133,12 @@ async fn repeated(
         Entry::Undo(undo) => {
             (&undo.field, undo.version, &undo.values) == (&wanted.field, wanted.version, &wanted.values)
         }
-        Entry::Observation(_) | Entry::Claim(_) | Entry::Ack(_) | Entry::Release(_) | Entry::Resolution(_) => false,
+        Entry::Observation(_)
+        | Entry::Claim(_)
+        | Entry::Ack(_)
+        | Entry::Release(_)
+        | Entry::Resolution(_)
+        | Entry::Renormalisation(_) => false,
     };
     match (same, by_key) {
         (true, _) => Ok(Some(Undone { event_id, version: made.version.unwrap_or(record.head.version) })),

@@ -83,27 +83,71 @@ async fn pages_of_events_stored_in_one_instant_miss_none_and_repeat_none() {
     assert_eq!(world.items("/api/v1/events?account=OTHER").await.len(), 0);
 }
 
-#[tokio::test]
-async fn the_timeline_shows_what_a_producer_saw_where_the_event_only_says_where_that_lies() {
-    let folder = tempfile::tempdir().unwrap();
+/// A console with a storage for snapshots, and an event of SuiteX's customer 7 that has left its values there.
+async fn lightened(folder: &tempfile::TempDir) -> (World, ChangeEvent) {
     let url = format!("file://{}", folder.path().display());
     let world = World::with(&[("SNAPSHOT_URL", &url), ("SNAPSHOT_THRESHOLD_BYTES", "1")]).await;
     let snapshots = chassis::snapshots::Snapshots::from_settings(&world.stage.settings).unwrap().unwrap();
-    let core = &world.core;
-    core.edit(Side::Suitex, "7", &[("companyname", "Acme")]);
-    let mut event = core.event(Side::Suitex, "7");
+    world.core.edit(Side::Suitex, "7", &[("companyname", "Acme")]);
+    let mut event = world.core.event(Side::Suitex, "7");
     event.changes = [("companyname".to_owned(), TypedValue::Text("Acme".to_owned()))].into();
     assert!(snapshots.lighten(&mut event).await.unwrap());
-    let hint = |event: &ChangeEvent| steps::to_hint(&core.engine.core(), event).unwrap();
-    assert!(hint(&event).must_read(), "its values are not in it");
-    core.intake(&[hint(&event)]).await;
-    for elsewhere in ["file:///etc/passwd".to_owned(), format!("{url}/nothing")] {
-        let lost = ChangeEvent { full_snapshot_ref: Some(elsewhere), ..core.event(Side::Suitex, "7") };
-        core.intake(&[hint(&lost)]).await;
+    take_in(&world, &event).await;
+    (world, event)
+}
+
+async fn take_in(world: &World, event: &ChangeEvent) {
+    let hint = steps::to_hint(&world.core.engine.core(), event).unwrap();
+    assert!(hint.must_read(), "its values are not in it");
+    world.core.intake(&[hint]).await;
+}
+
+fn snapshot_of(event: &ChangeEvent) -> String {
+    format!("/api/v1/events/{ACCOUNT}/{}/snapshot", event.event_id)
+}
+
+#[tokio::test]
+async fn the_timeline_shows_what_a_producer_saw_where_the_event_only_says_where_that_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let (world, event) = lightened(&folder).await;
+    let reference = event.full_snapshot_ref.clone().unwrap();
+    let nothing = reference.replace(&event.event_id.to_string(), "nothing");
+    for elsewhere in ["file:///etc/passwd".to_owned(), nothing, reference] {
+        let lost = ChangeEvent { full_snapshot_ref: Some(elsewhere), ..world.core.event(Side::Suitex, "7") };
+        take_in(&world, &lost).await;
     }
     let timeline = world.items(&format!("/api/v1/records/{ACCOUNT}/customer/suitex:7/timeline")).await;
     let shown: Vec<&Value> = timeline.iter().map(|item| &item["snapshot"]).collect();
     assert_eq!(*shown[0], json!({ "changes": { "companyname": "Acme" } }));
-    assert_eq!(*shown[1], json!({ "unavailable": "it cannot be read" }));
+    assert_eq!(*shown[1], json!({ "unavailable": "its address is no snapshot of this tenant here" }));
     assert_eq!(*shown[2], json!({ "unavailable": "there is nothing at its address any more" }));
+    assert_eq!(*shown[3], json!({ "unavailable": "it is another event's" }));
+}
+
+#[tokio::test]
+async fn an_events_snapshot_is_read_back_as_long_as_it_is_what_was_put_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (world, event) = lightened(&folder).await;
+    let answer = world.get("viewer", &snapshot_of(&event)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.body["changes"], json!({ "companyname": "Acme" }));
+    assert_eq!((&answer.body["record_id"], &answer.body["event_id"]), (&json!("7"), &json!(event.event_id)));
+    assert_eq!(answer.body["full_snapshot_ref"], json!(event.full_snapshot_ref));
+
+    let whole = world.core.event(Side::Suitex, "7");
+    world.core.intake(&[world.core.hint(Side::Suitex, "7")]).await;
+    world.get("viewer", &snapshot_of(&whole)).await.refuses(404, "not_found");
+    let hint = steps::to_hint(&world.core.engine.core(), &whole).unwrap();
+    world.core.intake(&[hint]).await;
+    world.get("viewer", &snapshot_of(&whole)).await.refuses(404, "no_snapshot");
+    let other_tenant = format!("/api/v1/events/OTHER/{}/snapshot", event.event_id);
+    world.get("viewer", &other_tenant).await.refuses(404, "not_found");
+
+    let file = std::path::PathBuf::from(event.full_snapshot_ref.as_deref().unwrap().strip_prefix("file://").unwrap());
+    std::fs::write(&file, "something else").unwrap();
+    let refused = world.get("viewer", &snapshot_of(&event)).await;
+    refused.refuses(409, "snapshot_unusable");
+    assert_eq!(refused.body["detail"], "it is not what was put there");
+    std::fs::remove_file(&file).unwrap();
+    world.get("viewer", &snapshot_of(&event)).await.refuses(410, "snapshot_gone");
 }

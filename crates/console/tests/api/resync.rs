@@ -39,7 +39,7 @@ async fn ready_plan(world: &World) -> (Uuid, String) {
     let mut planned = job(world).await;
     (planned.position, planned.records, planned.differences) = (Some(record.rid), 1, 1);
     let body = json!({ "record_id": record.rid, "writes": [] });
-    let items = [Item { rid: record.rid, stand: SumHash::default(), body: Some(body) }];
+    let items = [Item::known(record.rid, SumHash::default(), Some(body))];
     let now = SystemClock.now();
     assert!(resyncs::advance(&world.stage.pool, &planned, &items, Some("ready"), now).await.unwrap());
     (planned.resync_id, record.rid.to_string())

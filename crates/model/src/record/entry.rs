@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::record::{Intent, IntentStatus};
-use crate::{EventId, Fields, LineIds, NativeId, Rid, Side, Timestamp, WriteId};
+use crate::{EventId, Fields, LineIds, NativeId, Rid, Side, Timestamp, Value, WriteId};
 
 /// A log entry: `fold(entries by record_seq)` is the head and both shadows, byte for byte (I10). Whatever was read
 /// is *in* the entry; the fold asks no clock, no remote, no chance.
@@ -26,13 +26,16 @@ pub enum Entry {
     Resolution(Resolution),
     /// A person put an earlier value of a field back.
     Undo(Undo),
+    /// What was known was brought into another form.
+    Renormalisation(Renormalisation),
 }
 
 impl Entry {
     /// `events.kind` (contracts §11).
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Observation(_) => "observation",
+            // What was seen before, as the rules of today would have it seen; `entry` tells them apart.
+            Self::Observation(_) | Self::Renormalisation(_) => "observation",
             Self::Claim(_) => "claim",
             Self::Ack(_) => "ack",
             Self::Release(_) => "release",
@@ -139,4 +142,28 @@ pub struct Undo {
     pub actor: String,
     /// Why.
     pub note: String,
+}
+
+/// Values that were brought into the form of new rules (semantics §2.1), by name. The values are in the entry: folding it
+/// asks no rules.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Renormalisation {
+    /// Of the canonical state.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub state: BTreeMap<String, Reformed>,
+    /// Of SuiteX's shadow.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub suitex: BTreeMap<String, Reformed>,
+    /// Of NetSuite's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub netsuite: BTreeMap<String, Reformed>,
+}
+
+/// One value in two forms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reformed {
+    /// As it was.
+    pub from: Value,
+    /// As it is from now on; null = empty.
+    pub to: Value,
 }

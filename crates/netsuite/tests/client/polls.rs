@@ -119,18 +119,46 @@ async fn deletions_are_paged_by_time_and_id_within_their_type() {
 }
 
 #[tokio::test]
-async fn changed_lines_name_their_order_and_page_by_the_lines_own_key() {
-    let row = json!({ "concord_id": "900", "concord_parent": "7", "concord_modified": "2026-11-20T09:00:00Z", "concord_now": NOW });
-    let mock = Mock::start(move |_, _| page(std::slice::from_ref(&row))).await;
+async fn changed_lines_name_their_order_once_with_what_it_holds_and_page_by_the_lines_own_key() {
+    let changed = |key: i64, order: i64, modified: &str| json!({ "concord_id": key.to_string(), "concord_parent": order.to_string(), "concord_modified": modified, "concord_now": NOW });
+    let (early, late) = ("2026-11-20T09:00:00Z", "2026-11-20T09:00:07Z");
+    let order = move |id: i64| json!({ "concord_id": id.to_string(), "concord_modified": early, "concord_now": NOW, "entity": "4" });
+    let line = move |order: i64, modified: &str| {
+        json!({ "concord_parent": order.to_string(), "concord_id": "1", "concord_modified": modified, "concord_mainline": "F",
+            "item": "1", "quantity": "-1" })
+    };
+    let main = move |order: i64, modified: &str| {
+        let mut main = line(order, modified);
+        (main["concord_id"], main["concord_mainline"]) = (json!("0"), json!("T"));
+        main
+    };
+    let mock = Mock::start(move |seen, _| {
+        let statement = seen.statement();
+        if statement.contains("tl.uniquekey") {
+            page(&[changed(900, 8, early), changed(901, 7, early), changed(902, 7, late)])
+        } else if statement.contains("FROM transactionline") {
+            // The lines of the eighth are of another instant than its body, however often they are read.
+            page(&[main(7, early), line(7, early), main(8, late), line(8, late)])
+        } else {
+            page(&[order(7), order(8)])
+        }
+    })
+    .await;
     let remote = remote(&tba(&mock.base));
     let from = Cursor { second: at("2026-11-20T08:00:00Z"), id: Some(5) };
-    let answer = remote.lines_modified_since(&account(), &spec("salesorder"), from, 10).await.unwrap();
-    assert_eq!((answer.rows[0].native_id.clone(), answer.next.id), (native(7), Some(900)));
+    let answer = remote.lines_modified_since(&account(), &spec("salesorder"), from, 3).await.unwrap();
+    let told: Vec<_> = answer.rows.iter().map(|row| (row.native_id.clone(), row.lastmodified)).collect();
+    assert_eq!(told, [(native(8), at(early)), (native(7), at(late))]);
+    assert!(answer.rows[0].fields.is_none(), "{:?}", answer.rows[0]);
+    let whole = answer.rows[1].fields.as_ref().unwrap();
+    assert!(whole.contains_key("entity") && whole.contains_key("lines"), "{whole:?}");
+    assert_eq!((answer.full, answer.next.id), (true, Some(902)), "three lines were asked for");
     let statement = &mock.statements()[0];
     assert!(statement.contains("AND tl.uniquekey > 5"), "{statement}");
     assert!(statement.contains("(SELECT id FROM transaction WHERE type = 'SalesOrd')"), "{statement}");
+    let asked = mock.statements().len();
     let none = remote.lines_modified_since(&account(), &spec("customer"), from, 10).await.unwrap();
-    assert_eq!((none.rows.len(), none.next, mock.statements().len()), (0, from, 1));
+    assert_eq!((none.rows.len(), none.full, none.next, mock.statements().len()), (0, false, from, asked));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! One record as it is asked: now, in the past, and how it came to be so.
 
-use model::{RecordRef, Timestamp};
+use model::{AccountId, EventId, RecordRef, Timestamp};
 use serde_json::Value;
 use sqlx::{PgPool, Row};
 
@@ -26,6 +26,21 @@ pub async fn state(pool: &PgPool, record: &RecordRef) -> Result<Option<Value>, S
     .await
     .map_err(StoreError::database(what))?;
     row.map(|row| row.try_get(0)).transpose().map_err(StoreError::database(what))
+}
+
+/// An event of the log by its id, with what became of it.
+///
+/// # Errors
+/// The database.
+pub async fn event(pool: &PgPool, account: &AccountId, event_id: EventId) -> Result<Option<Value>, StoreError> {
+    sqlx::query_scalar(
+        "select to_jsonb(e) - 'id' - 'timestamp' from sync.events e where account_id = $1 and event_id = $2",
+    )
+    .bind(account.as_str())
+    .bind(event_id)
+    .fetch_optional(pool)
+    .await
+    .map_err(StoreError::database("read an event"))
 }
 
 /// The version that stood at an instant; `None` before the first.

@@ -63,6 +63,7 @@ impl<'a> EntryRow<'a> {
             }
             Entry::Release(release) => told.write_id = Some(release.write_id),
             Entry::Resolution(_) | Entry::Undo(_) => told.source = Some(Source::Resolution),
+            Entry::Renormalisation(_) => told.source = Some(Source::Reconcile),
         }
         Ok(told)
     }
@@ -74,7 +75,7 @@ fn side_of(entry: &Entry) -> Option<Side> {
         Entry::Claim(write) => Some(write.side),
         Entry::Ack(ack) => Some(ack.side),
         Entry::Release(release) => Some(release.side),
-        Entry::Resolution(_) | Entry::Undo(_) => None,
+        Entry::Resolution(_) | Entry::Undo(_) | Entry::Renormalisation(_) => None,
     }
 }
 

@@ -48,6 +48,36 @@ fn the_one_candidate_is_adopted() {
 }
 
 #[test]
+fn two_that_nobody_has_met_before_are_one_when_they_are_met_together() {
+    play(|scene| {
+        let sx = scene.create(SX, &[("b", text("A")), ("a", text("ours"))]);
+        let ns = scene.create(NS, &[("b", text("A")), ("a", text("theirs"))]);
+        scene.sweep();
+        scene.merge();
+        scene.end();
+        assert_eq!(scene.record(&ns).key, scene.record(&sx).key, "one identity");
+        assert_eq!((scene.rows(SX).len(), scene.rows(NS).len()), (1, 1));
+        let [a, b] = both(scene, (&sx, &ns), "a");
+        assert_eq!(a, b);
+        assert!(scene.overrides(&sx).iter().any(|lost| lost.field == "a"), "who lost is on record");
+    });
+}
+
+#[test]
+fn two_of_one_side_met_together_are_a_question() {
+    play(|scene| {
+        scene.create(SX, &[("b", text("A"))]);
+        scene.create(SX, &[("b", text("A"))]);
+        scene.merge();
+        scene.settle();
+        let rows = scene.rows(SX);
+        let asked: Vec<&Place> = rows.iter().filter(|row| !scene.record(row).conflicts.is_empty()).collect();
+        assert_eq!((rows.len(), asked.len(), scene.rows(NS).len()), (2, 1, 1));
+        assert_eq!(scene.conflict(asked[0]).reason, ConflictReason::Duplicate);
+    });
+}
+
+#[test]
 fn a_second_of_what_both_sides_have_is_a_question() {
     for (accept, stays) in [(NS, true), (SX, false)] {
         play(|scene| {

@@ -1,0 +1,176 @@
+use model::record::{Entry, Existence, Observation};
+use model::spec::World;
+use model::{AccountId, LineIds, RecordRef, RecordType, Rid, Timestamp};
+use uuid::Uuid;
+
+use super::*;
+use crate::replay::{Projection, Replay};
+use crate::{Owed, owed};
+
+fn spec() -> TypeSpec {
+    World::sample().types.remove(0)
+}
+
+/// The type with another scale of `creditlimit` and other rules for `comments`.
+fn other() -> TypeSpec {
+    let mut spec = spec();
+    for field in &mut spec.fields {
+        match field.name.as_str() {
+            "creditlimit" => field.kind = Kind::Decimal { scale: 4 },
+            "comments" => field.kind = Kind::Text { max: 4, keep_trailing: false },
+            _ => {}
+        }
+    }
+    spec
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + second).unwrap()
+}
+
+fn saw(side: Side, fields: &[(&str, &str)]) -> Entry {
+    Entry::Observation(Observation {
+        side,
+        exists: true,
+        fields: fields.iter().map(|(name, value)| ((*name).to_owned(), Value::text(*value))).collect(),
+        complete: true,
+        token: None,
+        stamp: None,
+        note: None,
+        landed: Vec::new(),
+        native_id: None,
+        line_ids: LineIds::new(),
+        edited: BTreeMap::new(),
+        causes: Vec::new(),
+        occurred_at: None,
+        twins: Vec::new(),
+    })
+}
+
+fn take(replay: &mut Replay<'_>, entry: &Entry) -> crate::Effects {
+    let seq = replay.record().head.record_seq + 1;
+    replay.take(seq, entry, Uuid::from_u128(seq.into()), at(seq.cast_signed())).unwrap()
+}
+
+/// A record both sides agree on, by its log.
+fn agreed(spec: &TypeSpec) -> (Replay<'_>, Vec<Entry>) {
+    let key = RecordRef {
+        account: AccountId::parse("A").unwrap(),
+        record_type: RecordType::parse("customer").unwrap(),
+        rid: Rid(Uuid::nil()),
+    };
+    let both = [("companyname", "Acme"), ("creditlimit", "10.50"), ("comments", "long text")];
+    let log = vec![saw(Side::Suitex, &both), saw(Side::Netsuite, &both)];
+    let mut replay = Replay::new(key, spec);
+    for entry in &log {
+        take(&mut replay, entry);
+    }
+    (replay, log)
+}
+
+#[test]
+fn only_the_form_changes_no_version_no_cause_and_nothing_is_owed() {
+    let (spec, other) = (spec(), other());
+    let (mut replay, _) = agreed(&spec);
+    let before = Projection::of(replay.record());
+    assert_eq!(renormalisation(replay.record(), &spec), None, "it is in the form it was folded in");
+    let entry = renormalisation(replay.record(), &other).unwrap();
+    assert_eq!(entry.state.keys().collect::<Vec<_>>(), ["creditlimit"], "what has no form stays as it is");
+    replay.under(&other);
+    let effects = take(&mut replay, &Entry::Renormalisation(entry));
+    assert!(effects.version.is_none() && effects.overrides.is_empty() && !effects.conflict_touched);
+    let after = Projection::of(replay.record());
+    let moved: Vec<&str> = after.differences(&before);
+    assert_eq!(moved, ["state", "record_seq", "suitex.state", "netsuite.state"]);
+    for state in [&after.state, &after.suitex.state, &after.netsuite.state] {
+        assert_eq!((&state["creditlimit"], &state["comments"]), (&Value::text("10.5000"), &Value::text("long text")));
+    }
+    for side in Side::BOTH {
+        assert!(matches!(owed(replay.record(), &other, side), Owed::Nothing), "{side}");
+    }
+    assert_eq!(renormalisation(replay.record(), &other), None, "once is enough");
+    let seen = take_unchanged(&mut replay, &saw(Side::Netsuite, &[("creditlimit", "10.5000")]));
+    assert!(seen, "what is read in the new form is no edit");
+}
+
+/// Does an observation change nothing?
+fn take_unchanged(replay: &mut Replay<'_>, entry: &Entry) -> bool {
+    let mut record = replay.record().clone();
+    !crate::fold(&mut record, &other(), entry, Uuid::nil(), at(99)).unwrap().changed
+}
+
+#[test]
+fn without_it_the_same_read_looks_edited_and_is_owed_to_the_other_side() {
+    let (spec, other) = (spec(), other());
+    let (replay, _) = agreed(&spec);
+    let mut record = replay.record().clone();
+    let seen = saw(Side::Netsuite, &[("creditlimit", "10.5000")]);
+    assert!(crate::fold(&mut record, &other, &seen, Uuid::nil(), at(9)).unwrap().version.is_some());
+    assert!(matches!(owed(&record, &other, Side::Suitex), Owed::Update { .. }));
+}
+
+#[test]
+fn what_was_edited_before_it_is_folded_after_it_as_the_edit_it_is() {
+    let (spec, other) = (spec(), other());
+    let (mut replay, mut log) = agreed(&spec);
+    // SuiteX's edit is on its way to NetSuite when the rules change.
+    log.push(saw(Side::Suitex, &[("creditlimit", "20.25")]));
+    take(&mut replay, &log[2].clone());
+    let entry = Entry::Renormalisation(renormalisation(replay.record(), &other).unwrap());
+    replay.under(&other);
+    take(&mut replay, &entry);
+    assert!(matches!(owed(replay.record(), &other, Side::Netsuite), Owed::Update { changes, pre }
+        if changes["creditlimit"] == Value::text("20.2500") && pre["creditlimit"] == Value::text("10.5000")));
+    let edit = saw(Side::Suitex, &[("creditlimit", "30.0000")]);
+    assert!(take(&mut replay, &edit).version.is_some());
+    assert_eq!(replay.record().head.state["creditlimit"], Value::text("30.0000"));
+
+    // The whole log once more, each entry under the rules of its time.
+    let key = replay.record().key.clone();
+    let mut anew = Replay::new(key, &spec);
+    for old in &log {
+        take(&mut anew, old);
+    }
+    anew.under(&other);
+    take(&mut anew, &entry);
+    take(&mut anew, &edit);
+    assert_eq!(anew.record(), replay.record());
+}
+
+#[test]
+fn lines_are_brought_into_form_one_by_one_and_policies_are_no_part_of_a_form() {
+    let mut spec = World::sample().types.remove(2);
+    let (before, lines) = (form(&spec), spec.fields.iter().position(|field| field.lines().is_some()).unwrap());
+    spec.fields[0].policy = Policy::Manual;
+    assert_eq!(form(&spec), before);
+    let Kind::Lines(of_lines) = &mut spec.fields[lines].kind else { panic!("it is a sublist") };
+    let rate = of_lines.line.iter_mut().find(|field| field.name == "rate").unwrap();
+    rate.kind = Kind::Decimal { scale: 1 };
+    assert_ne!(form(&spec), before);
+    let mut record = Record::new(RecordRef {
+        account: AccountId::parse("A").unwrap(),
+        record_type: spec.name.clone(),
+        rid: Rid(Uuid::nil()),
+    });
+    let line = |rate: &str| Some(Fields::from([("rate".to_owned(), Value::text(rate))]));
+    let sublist = |rate: &str| Value::Lines([("1".to_owned(), line(rate)), ("2".to_owned(), None)].into());
+    let name = spec.fields[lines].name.clone();
+    record.shadows.suitex.exists = Existence::Yes;
+    record.shadows.suitex.state = Shared::from(Fields::from([(name.clone(), sublist("9.00"))]));
+    let found = renormalisation(&record, &spec).unwrap();
+    assert_eq!(found.suitex[&name], Reformed { from: sublist("9.00"), to: sublist("9.0") });
+    assert!(found.state.is_empty() && found.netsuite.is_empty());
+}
+
+#[test]
+fn plain_text_is_what_normalising_leaves_as_it_is() {
+    for text in ["", "a", "a ", "a\r", "a\r\nb", "a\nb\tc", "e\u{301}", "é", "abcde", "ab\0"] {
+        for keep_trailing in [true, false] {
+            let mut field = spec().fields.remove(0);
+            field.kind = Kind::Text { max: 4, keep_trailing };
+            let as_it_is = normalise(&field, &TypedValue::Text(text.to_owned())).is_ok_and(|v| v == Value::text(text));
+            assert!(as_it_is || !plain(text, 4, keep_trailing), "{text:?} {keep_trailing}");
+        }
+    }
+    assert!(plain("a\nb", 4, false));
+}
