@@ -69,7 +69,14 @@ async fn an_event_too_large_for_the_bus_leaves_its_values_in_the_snapshot_storag
     assert!(!events[0].changes.is_empty() && events[0].full_snapshot_ref.is_none());
     assert!(events[1].changes.is_empty() && came[1].data.len() < 2_000);
     let snapshots = chassis::snapshots::Snapshots::from_settings(&stage.settings).unwrap().unwrap();
-    let whole = snapshots.read(events[1].full_snapshot_ref.as_deref().unwrap()).await.unwrap().unwrap();
+    let told = &events[1];
+    let of = chassis::snapshots::Expected {
+        account: &told.account,
+        record_type: &told.record_type,
+        record_id: &told.record_id,
+        event_id: told.event_id,
+    };
+    let whole = snapshots.read(told.full_snapshot_ref.as_deref().unwrap(), &of).await.unwrap().unwrap();
     let comments = model::TypedValue::Text("x".repeat(3_000));
     assert_eq!((whole.event_id, &whole.changes["comments"]), (events[1].event_id, &comments));
 
