@@ -32,7 +32,10 @@ fn thing() -> TypeSpec {
     spec(text.parse().unwrap())
 }
 
-fn fields(pairs: &[(&str, &str)]) -> Fields {
+/// Names and texts.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+fn fields(pairs: Pairs<'_>) -> Fields {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), Value::text(*value))).collect()
 }
 
@@ -218,7 +221,7 @@ fn a_refused_write_ends_and_an_unknown_one_stays_attributable() {
 
 #[test]
 fn changed_lines_are_written_over_the_shadow_line_by_line() {
-    let lines = |lines: &[(&str, Option<&[(&str, &str)]>)]| {
+    let lines = |lines: &[(&str, Option<Pairs<'_>>)]| {
         let line =
             |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), Value::text(*v))).collect::<Fields>();
         let lines = lines.iter().map(|(key, pairs)| ((*key).to_owned(), pairs.map(line))).collect();

@@ -36,7 +36,8 @@ fn customer() -> TypeSpec {
 
 /// The item of the sample world, likewise.
 fn item() -> TypeSpec {
-    let text = World::SAMPLE.replacen("stamp_field = \"custitem_concord_stamp\"", "notes = { record_type_id = -10 }", 1);
+    let text =
+        World::SAMPLE.replacen("stamp_field = \"custitem_concord_stamp\"", "notes = { record_type_id = -10 }", 1);
     let text = text.replacen("name = \"itemid\",", "name = \"itemid\", rest = \"itemId\",", 1);
     World::parse(&text).unwrap().get(&RecordType::parse("item").unwrap()).unwrap().clone()
 }

@@ -157,9 +157,12 @@ fn plan(scene: &Scene<'_, '_>, places: &[&Place]) -> Vec<Planned> {
     wait(Look { core, account, spec, grace: Duration::ZERO }.plan(&rids)).unwrap()
 }
 
+/// A field, what it is and what it would be.
+type Text = (String, Value, Value);
+
 /// The plan's writes in short: side, kind, and what the fields with text are and would be.
-fn writes(planned: &Planned) -> Vec<(Side, WriteKind, Vec<(String, Value, Value)>)> {
-    let texts = |write: &'_ steps::PlannedWrite| -> Vec<(String, Value, Value)> {
+fn writes(planned: &Planned) -> Vec<(Side, WriteKind, Vec<Text>)> {
+    let texts = |write: &'_ steps::PlannedWrite| -> Vec<Text> {
         let texts = write.fields.iter().filter(|(_, change)| change.from.as_text().is_some());
         texts.map(|(name, change)| (name.clone(), change.from.clone(), change.to.clone())).collect()
     };

@@ -19,13 +19,18 @@ fn orders() -> TypeSpec {
     spec
 }
 
-fn fields(pairs: &[(&str, &str)]) -> Fields {
+/// Names and texts.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+/// Lines by key.
+type Rows<'a> = &'a [(&'a str, Option<Pairs<'a>>)];
+
+fn fields(pairs: Pairs<'_>) -> Fields {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), Value::text(*value))).collect()
 }
 
-fn with_lines(pairs: &[(&str, &str)], lines: &[(&str, Option<&[(&str, &str)]>)]) -> Fields {
+fn with_lines(pairs: Pairs<'_>, lines: Rows<'_>) -> Fields {
     let mut fields = fields(pairs);
-    let line = |pairs: &[(&str, &str)]| -> Fields {
+    let line = |pairs: Pairs<'_>| -> Fields {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), Value::text(*value))).collect()
     };
     let lines: Lines = lines.iter().map(|(key, pairs)| ((*key).to_owned(), pairs.map(line))).collect();
@@ -48,7 +53,7 @@ fn record(spec: &TypeSpec, canonical: Fields, netsuite: Option<Fields>) -> Recor
 #[test]
 fn a_create_brings_everything_the_side_takes_and_nothing_it_computes() {
     let spec = orders();
-    let line: &[(&str, &str)] = &[("item", "1"), ("quantity", "2"), ("amount", "20"), ("note", "n")];
+    let line: Pairs<'_> = &[("item", "1"), ("quantity", "2"), ("amount", "20"), ("note", "n")];
     let state = with_lines(&[("tranid", "T1"), ("memo", "m"), ("status", "open")], &[("s1", Some(line))]);
     let mut record = record(&spec, state, None);
     let taken = with_lines(&[("tranid", "T1"), ("memo", "m")], &[("s1", Some(&[("item", "1"), ("quantity", "2")]))]);
@@ -75,12 +80,12 @@ fn an_update_brings_what_differs_and_may_be_written_with_what_the_side_must_stil
 #[test]
 fn lines_are_owed_line_by_line_and_field_by_field() {
     let spec = orders();
-    let want: &[(&str, Option<&[(&str, &str)]>)] = &[
+    let want: Rows<'_> = &[
         ("s1", Some(&[("quantity", "2"), ("rate", "5"), ("amount", "10")])),
         ("s2", Some(&[("quantity", "1"), ("amount", "1")])),
         ("s4", Some(&[("quantity", "4"), ("amount", "4")])),
     ];
-    let have: &[(&str, Option<&[(&str, &str)]>)] = &[
+    let have: Rows<'_> = &[
         ("s1", Some(&[("quantity", "1"), ("rate", "5"), ("amount", "5")])),
         ("s2", Some(&[("quantity", "1"), ("amount", "7")])),
         ("s3", Some(&[("quantity", "3")])),
