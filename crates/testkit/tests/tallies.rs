@@ -84,7 +84,7 @@ fn a_record_on_which_work_is_under_way_is_pending_whatever_the_work() {
         assert_eq!(pending(scene, &sx, |record, now| record.locks.push(lock(now))), 1);
         assert_eq!(pending(scene, &sx, |record, now| record.conflicts.push(conflict(now))), 1);
         assert_eq!(pending(scene, &sx, |record, _| record.shadows.netsuite.owed = true), 1);
-        let ring = |record: &mut Record, now| drop(record.shadows.netsuite.ring(now, false, false));
+        let ring = |record: &mut Record, now| _ = record.shadows.netsuite.ring(now, false, false);
         assert_eq!(pending(scene, &sx, ring), 1);
     });
 }
