@@ -79,6 +79,7 @@ fn only_the_form_changes_no_version_no_cause_and_nothing_is_owed() {
     replay.under(&other);
     let effects = take(&mut replay, &Entry::Renormalisation(entry));
     assert!(effects.version.is_none() && effects.overrides.is_empty() && !effects.conflict_touched);
+    assert!(effects.changed, "the log has it");
     let after = Projection::of(replay.record());
     let moved: Vec<&str> = after.differences(&before);
     assert_eq!(moved, ["state", "record_seq", "suitex.state", "netsuite.state"]);
@@ -173,4 +174,21 @@ fn plain_text_is_what_normalising_leaves_as_it_is() {
         }
     }
     assert!(plain("a\nb", 4, false));
+}
+
+#[test]
+fn a_text_that_the_rules_would_change_comes_into_its_form_and_a_plain_one_stays() {
+    let field = |keep_trailing| {
+        let mut field = spec().fields.into_iter().find(|field| field.name == "comments").unwrap();
+        field.kind = Kind::Text { max: 9, keep_trailing };
+        field
+    };
+    let text = |text: &str| Value::Text(text.to_owned());
+    assert_eq!(again(&field(false), &text("as it is")), None);
+    assert_eq!(again(&field(false), &text("trailing ")), Some(text("trailing")));
+    assert_eq!(again(&field(true), &text("trailing ")), None);
+    assert_eq!(again(&field(false), &text("a\r\nb")), Some(text("a\nb")));
+    assert_eq!(again(&field(false), &text("e\u{301}")), Some(text("é")));
+    assert_eq!(again(&field(false), &text("é")), None, "composed already");
+    assert_eq!(again(&field(false), &text("much too long")), None, "it has no form under these rules");
 }
