@@ -148,7 +148,7 @@ fn linked(book: &Book, stage: &Stage, breaches: &mut Vec<String>) {
 
 /// I8: every event has one row under its own id, and ended, once (twice is noticed while storing).
 fn accounted(book: &Book, stage: &Stage, breaches: &mut Vec<String>) {
-    for (_, event) in &stage.bus.raw.ever {
+    for event in stage.bus.raw.ever.iter().map(|published| &published.body) {
         if !book.heard.contains_key(&(event.account.clone(), event.event_id)) {
             breaches.push(format!("I8: event {} about {} left no row", event.event_id, event.record_id));
         }

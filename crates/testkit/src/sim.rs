@@ -12,6 +12,7 @@ use store::records::Records;
 use crate::checks::check;
 use crate::memory::MemRecords;
 use crate::pause::Paced;
+use crate::world::bus::Bus;
 use crate::world::coverage::Coverage;
 use crate::world::poller::Watermarks;
 use crate::world::remote::{SimRemote, lock};
@@ -192,7 +193,7 @@ pub type AtRest<'a> = dyn FnMut(&MemRecords) -> Vec<String> + 'a;
 
 fn run_world(seed: u64, rng: fastrand::Rng, vary: Vary, story: bool) -> Outcome {
     let book = MemRecords::new();
-    let ports = Ports { seed, rng, vary, story, book: &book, records: &book };
+    let ports = Ports { seed, rng, vary, story, book: &book, records: &book, bus: Bus::default() };
     run_over(ports, &mut |_| Vec::new())
 }
 
@@ -228,6 +229,8 @@ pub struct Ports<'a> {
     pub book: &'a MemRecords,
     /// What the steps run over: `book` itself, or a store that keeps `book` to the letter.
     pub records: &'a dyn Records,
+    /// What carries its messages: `Bus::default()`, or one that a broker stands behind.
+    pub bus: Bus,
 }
 
 /// Builds the ports of one run over memory, hands it over, and gives back what the systems came to.
@@ -240,12 +243,12 @@ pub fn with_run(
     play: impl FnOnce(&mut Run<'_>),
 ) -> Stage {
     let book = MemRecords::new();
-    with_ports(Ports { seed, rng, vary, story, book: &book, records: &book }, world, play)
+    with_ports(Ports { seed, rng, vary, story, book: &book, records: &book, bus: Bus::default() }, world, play)
 }
 
 /// [`with_run`] over ports of the caller's.
 pub fn with_ports(ports: Ports<'_>, world: World, play: impl FnOnce(&mut Run<'_>)) -> Stage {
-    let Ports { seed, rng, vary, story, book, records } = ports;
+    let Ports { seed, rng, vary, story, book, records, bus } = ports;
     let world = Arc::new(world);
     let clock = Arc::new(ManualClock::at(beginning()));
     let ids = Arc::new(SeededIds::new(seed));
@@ -253,6 +256,7 @@ pub fn with_ports(ports: Ports<'_>, world: World, play: impl FnOnce(&mut Run<'_>
     let accounts: Vec<AccountId> = (1..=vary.accounts).map(account).collect();
     let records = Paced(records);
     let mut stage = Stage::new(Arc::clone(&clock), Arc::clone(&ids), rng, vary.clone(), Arc::clone(&world));
+    stage.bus = bus;
     if story {
         stage.trace = Some(vec![format!("{vary:?}")]);
     }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
 mod cases;
+#[path = "../support/emulator.rs"]
 mod emulator;
 mod worlds;
 

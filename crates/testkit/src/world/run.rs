@@ -13,7 +13,7 @@ use steps::{
 };
 use store::records::Pick;
 
-use super::bus::Doorbell;
+use super::bus::{Body, Doorbell};
 use super::poller::{Watermarks, sweep};
 use super::remote::lock;
 use super::stage::Stage;
@@ -289,12 +289,8 @@ impl<'a> Run<'a> {
         let mut book = self.records.book();
         while let Some(row) = book.outbox.pop_front() {
             if row.topic == "events.merged" {
-                match model::wire::decode_merged(&row.payload) {
-                    Ok(event) => {
-                        let record =
-                            RecordRef { account: event.account, record_type: event.record_type, rid: event.rid };
-                        stage.bus.merged.publish(row.record_key.clone(), Doorbell { target: event.target, record });
-                    }
+                match Doorbell::open(&row) {
+                    Ok(bell) => stage.bus.merged.publish(row.record_key.clone(), bell, || row.clone()),
                     Err(error) => self.failures.push(format!("a doorbell cannot be read: {error}")),
                 }
             } else {

@@ -9,6 +9,8 @@ use model::{
     Source, Timestamp, Value, WriteId, WriteKind, WriteOutcome, WriteRequest,
 };
 
+use store::records::Outgoing;
+
 use super::bus::Bus;
 use super::coverage::Coverage;
 use super::ledger::{Ledger, Place};
@@ -350,7 +352,13 @@ impl Stage {
     /// Puts an event on `events.raw`.
     pub fn publish(&mut self, event: ChangeEvent) {
         let key = model::record_key(&event.account, &event.record_type, event.record_id.as_str());
-        self.bus.raw.publish(key, event);
+        let letter = || Outgoing {
+            topic: "events.raw",
+            record_key: key.clone(),
+            payload: model::wire::encode_change(&event),
+            attributes: model::wire::change_attributes(&event).into(),
+        };
+        self.bus.raw.publish(key.clone(), event.clone(), letter);
     }
 
     /// The row of a native id.

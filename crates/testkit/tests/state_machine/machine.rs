@@ -7,6 +7,7 @@ use store::records::Records;
 use testkit::checks::{check, row_of};
 use testkit::memory::MemRecords;
 use testkit::sim::{Ports, account, with_ports};
+use testkit::world::bus::Bus;
 use testkit::world::ledger::Place;
 use testkit::world::remote::lock;
 use testkit::world::requests::set;
@@ -44,18 +45,22 @@ impl<const FORGETFUL: bool> StateMachineTest for Machine<FORGETFUL> {
         let vary = Vary { fast_delta: false, ue_drop: 1.0, ..Vary::calm() };
         let world = types(DeletePolicy::Manual, DeletePolicy::UpdateWins, LockScope::Field);
         let rng = fastrand::Rng::with_seed(1);
-        with_ports(Ports { seed: 1, rng, vary, story: false, book: &book, records }, world, |run| {
-            let mut places = Vec::new();
-            for step in state.0 {
-                take(run, &mut places, step);
-            }
-            let quiet = run.drain(true);
-            assert!(quiet, "{:?}", run.failures);
-            let (book, stage) = (run.records.book(), lock(run.stage));
-            assert_eq!(check(&book, &stage), Vec::<String>::new());
-            drop((book, stage));
-            agrees(run, &places, &known);
-        });
+        with_ports(
+            Ports { seed: 1, rng, vary, story: false, book: &book, records, bus: Bus::default() },
+            world,
+            |run| {
+                let mut places = Vec::new();
+                for step in state.0 {
+                    take(run, &mut places, step);
+                }
+                let quiet = run.drain(true);
+                assert!(quiet, "{:?}", run.failures);
+                let (book, stage) = (run.records.book(), lock(run.stage));
+                assert_eq!(check(&book, &stage), Vec::<String>::new());
+                drop((book, stage));
+                agrees(run, &places, &known);
+            },
+        );
     }
 }
 

@@ -32,14 +32,20 @@ impl<'a> Run<'a> {
     fn take_raw(&mut self, most: usize) -> (Vec<u64>, Vec<ChangeEvent>) {
         let mut stage = lock(self.stage);
         let ordered = stage.vary.ordered;
-        let mut found: Vec<(u64, ChangeEvent)> =
-            stage.bus.raw.ready(ordered).into_iter().map(|m| (m.id, m.body.clone())).collect();
+        let mut found: Vec<u64> = stage.bus.raw.ready(ordered).into_iter().map(|m| m.id).collect();
         stage.rng.shuffle(&mut found);
         found.truncate(most);
-        for (id, _) in &found {
-            stage.bus.raw.set_taken(*id, true);
-        }
-        found.into_iter().unzip()
+        let events = stage.bus.raw.take(&found);
+        drop(stage);
+        (found, self.arrived(events))
+    }
+
+    /// What was taken from the bus; nothing, and the run has failed, when it arrived otherwise than it was published.
+    fn arrived<T>(&mut self, taken: Result<Vec<T>, String>) -> Vec<T> {
+        taken.unwrap_or_else(|why| {
+            self.failures.push(format!("the bus: {why}"));
+            Vec::new()
+        })
     }
 
     /// A write step for some doorbells of one side.
@@ -61,11 +67,13 @@ impl<'a> Run<'a> {
     /// A write step for just these doorbells.
     pub fn start_answer(&mut self, side: Side, bells: Vec<(u64, Doorbell)>) {
         let core = self.core;
-        for (id, _) in &bells {
-            lock(self.stage).bus.merged.set_taken(*id, true);
-        }
-        let (ids, bells): (Vec<u64>, Vec<Doorbell>) = bells.into_iter().unzip();
-        let records: BTreeSet<RecordRef> = bells.into_iter().map(|bell| bell.record).collect();
+        // A scenario may ring again with a bell that was answered long ago.
+        let (bells, again): (Vec<_>, Vec<_>) =
+            bells.into_iter().partition(|(id, _)| lock(self.stage).bus.merged.has(*id));
+        let ids: Vec<u64> = bells.into_iter().map(|(id, _)| id).collect();
+        let taken = lock(self.stage).bus.merged.take(&ids);
+        let bells = self.arrived(taken).into_iter().chain(again.into_iter().map(|(_, bell)| bell));
+        let records: BTreeSet<RecordRef> = bells.map(|bell| bell.record).collect();
         let records: Vec<RecordRef> = records.into_iter().collect();
         let step = async move {
             let written = write_step(&core, side, &Pick::These(records), &|_: &AccountId| true).await?;

@@ -36,10 +36,10 @@ impl<'a> Run<'a> {
         let mut stage = lock(self.stage);
         stage.note(|| format!("{} is killed", task.name));
         for id in task.raw {
-            stage.bus.raw.set_taken(id, false);
+            stage.bus.raw.give_back(id);
         }
         for id in task.merged {
-            stage.bus.merged.set_taken(id, false);
+            stage.bus.merged.give_back(id);
         }
     }
 
@@ -63,7 +63,7 @@ impl<'a> Run<'a> {
         for id in task.raw {
             if stage.chance(faults * 0.2) {
                 stage.coverage.hit("message delivered twice");
-                stage.bus.raw.set_taken(id, false);
+                stage.bus.raw.give_back(id);
             } else {
                 stage.bus.raw.acknowledge(id);
             }
@@ -71,7 +71,7 @@ impl<'a> Run<'a> {
         for id in task.merged {
             if stage.chance(faults * 0.2) {
                 stage.coverage.hit("message delivered twice");
-                stage.bus.merged.set_taken(id, false);
+                stage.bus.merged.give_back(id);
             } else {
                 stage.bus.merged.acknowledge(id);
             }
