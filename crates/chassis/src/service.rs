@@ -218,8 +218,10 @@ where
     let outcome = match ensure_topology(&parts).await {
         true => {
             tracing::info!(service = name, "{name} starts");
+            // What a service registers before its first await keeps it from being ready from the beginning on.
+            let service = start(parts.clone());
             parts.health.started();
-            drain(&parts, start(parts.clone())).await
+            drain(&parts, service).await
         }
         false => Ok(()), // told to stop while the broker was away
     };

@@ -61,6 +61,43 @@ async fn a_hosted_service_is_ready_while_it_works_and_drains_when_told() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_not_built_yet_is_not_ready() {
+    let world = world().await;
+    let mut parts = world.parts.clone();
+    parts.health = chassis::health::Health::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let shutdown = parts.shutdown.clone();
+    let (build, built) = tokio::sync::oneshot::channel::<()>();
+    let hosted = tokio::spawn(service::host(parts, listener, |parts: Parts| {
+        let building = parts.health.progress("its routes", Duration::from_secs(60));
+        building.block("not there yet");
+        async move {
+            built.await.unwrap();
+            parts.routes.mount(Router::new().route("/own", get(async || "mine")));
+            drop(building);
+            parts.shutdown.cancelled().await;
+            Ok(())
+        }
+    }));
+    until_status(&format!("{base}/readyz"), 503).await;
+    // Until nothing else keeps it: then its routes alone do.
+    loop {
+        let body = reqwest::get(format!("{base}/readyz")).await.unwrap().text().await.unwrap();
+        assert!(body.contains("503"), "ready without its routes: {body}");
+        if !body.contains("the service is starting") {
+            assert!(body.contains("not there yet"), "{body}");
+            break;
+        }
+    }
+    build.send(()).unwrap();
+    until_status(&format!("{base}/readyz"), 200).await;
+    assert_eq!(status(&format!("{base}/own")).await, Some(200));
+    shutdown.cancel();
+    hosted.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_service_that_ends_by_itself_ends_its_process_with_its_outcome() {
     let world = world().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -17,10 +17,12 @@ mod snapshots;
 mod writes;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
 use chassis::Parts;
+use chassis::health::Progress;
 use chassis::snapshots::Snapshots;
 use http::StatusCode;
 use model::{PerSide, Side};
@@ -43,11 +45,21 @@ pub(crate) struct Console {
     pub(crate) snapshots: Option<Arc<Snapshots>>,
 }
 
+/// Longest the console may take until it can answer; it waits for the database as long as it must.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3_600);
+
 /// Serves the API until shutdown, and relays what people's decisions leave in the outbox.
 ///
 /// # Errors
 /// The record types' file.
-pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
+pub fn start(parts: Parts, config: Config) -> impl Future<Output = anyhow::Result<()>> {
+    // From the beginning on: a console that called itself ready without its routes would refuse what it is asked.
+    let building = parts.health.progress("the API", ANSWERS_WITHIN);
+    building.block("its routes are not there yet");
+    serve(parts, config, building)
+}
+
+async fn serve(parts: Parts, config: Config, building: Progress) -> anyhow::Result<()> {
     let mut engine = Engine {
         records: chassis::crash::records(Arc::new(PgRecords::new(parts.pool.clone()))),
         remotes: PerSide { suitex: Arc::new(Absent(Side::Suitex)), netsuite: Arc::new(Absent(Side::Netsuite)) },
@@ -72,6 +84,7 @@ pub async fn start(parts: Parts, config: Config) -> anyhow::Result<()> {
     };
     let console = Arc::new(console);
     parts.routes.mount(router(console.clone()));
+    drop(building);
     tokio::join!(parts.relay(), console.moved.listen(&parts), parts.shutdown.cancelled());
     Ok(())
 }
