@@ -12,6 +12,8 @@ mod arena;
 mod decide;
 #[path = "end_to_end/diary.rs"]
 mod diary;
+#[path = "support/emulator.rs"]
+mod emulator;
 #[path = "end_to_end/notes.rs"]
 mod notes;
 #[path = "end_to_end/oracle.rs"]
@@ -23,7 +25,6 @@ mod stack;
 #[path = "end_to_end/users.rs"]
 mod users;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ use serde_json::json;
 
 use accounting::Seen;
 use arena::Arena;
+use emulator::{setting, the_emulator_is_here};
 use stack::TestStack;
 
 /// How long users edit, unless `E2E_SECONDS` says otherwise.
@@ -86,32 +88,6 @@ async fn both_sides_agree_although_every_service_is_killed_in_turn_on_pubsub() {
     if the_emulator_is_here() {
         agree(Variant { options: &["--bus", "pubsub"], kill: true }).await;
     }
-}
-
-/// Whether Google's emulator can be started; said aloud when not, and a failure where it must be.
-fn the_emulator_is_here() -> bool {
-    let here = emulator_is_here();
-    let required = setting("CONCORD_REQUIRE_PUBSUB").is_some_and(|value| value == "1");
-    assert!(here || !required, "CONCORD_REQUIRE_PUBSUB=1, and Google's emulator or java is not installed");
-    if !here {
-        println!("skipped: Google's Pub/Sub emulator or java is not installed");
-    }
-    here
-}
-
-#[allow(clippy::disallowed_methods)] // the settings of a test run are read here alone
-fn setting(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn emulator_is_here() -> bool {
-    let path = setting("PATH").unwrap_or_default();
-    let java = path.split(':').any(|folder| Path::new(folder).join("java").is_file());
-    let named = setting("PUBSUB_EMULATOR_HOST").is_some() || setting("CONCORD_PUBSUB_EMULATOR_JAR").is_some();
-    let gcloud = path.split(':').map(|folder| Path::new(folder).join("gcloud")).find(|p| p.is_file());
-    let roots = gcloud.and_then(|p| Some(p.canonicalize().ok()?.parent()?.parent()?.to_owned()));
-    let root = roots.unwrap_or_else(|| "/usr/lib/google-cloud-sdk".into());
-    named || (java && root.join("platform/pubsub-emulator/lib").is_dir())
 }
 
 async fn agree(variant: Variant) {

@@ -29,7 +29,7 @@ mod merging;
 mod sweeps;
 mod war;
 
-use play::Play;
+use play::{Play, Setup};
 
 /// The sample world, but that both sides' edits of an item's description need a person: a manual field of a record that is
 /// locked as a whole.
@@ -43,7 +43,8 @@ fn types() -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scenarios_come_out_on_real_processes() {
-    let play = Play::open(2, Some(&types()), &["POLL_PAGE=2", "POLL_OVERLAP_SECONDS=10"]).await;
+    let settings = &["POLL_PAGE=2", "POLL_OVERLAP_SECONDS=10"];
+    let play = Play::open(Setup { accounts: 2, types: Some(&types()), settings, ..Setup::default() }).await;
     let mut failed = Vec::new();
     macro_rules! scenes {
         ($($module:ident::$name:ident),* $(,)?) => {$(

@@ -6,7 +6,7 @@ use concord::sides::Sides;
 use concord::sides::agreement::World;
 use uuid::Uuid;
 
-use crate::play::{LOOK_EVERY, Play, WITHIN};
+use crate::play::{LOOK_EVERY, Play};
 
 /// Everything that is under way, with how often; what waits behind a lock of the whole record may.
 const BUSY: &str = "
@@ -74,9 +74,9 @@ impl Play {
             if reasons.is_empty() {
                 return;
             }
-            if start.elapsed() > WITHIN {
+            if start.elapsed() > self.within {
                 let why = self.sides[0].why_not_at_rest().await;
-                panic!("not at rest in {WITHIN:?}: {}\n{why}", reasons.join(", "));
+                panic!("not at rest in {:?}: {}\n{why}", self.within, reasons.join(", "));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 
 use crate::play::Play;
 
-/// A process that will die at a point.
+/// A service of which a process will die at a point.
 #[derive(Debug)]
 pub(crate) struct Armed {
-    process: Process,
+    service: String,
+    /// Any of them.
+    processes: Vec<Process>,
     file: PathBuf,
 }
 
@@ -48,14 +50,22 @@ impl Play {
         self.fact(&format!("a fault that strikes {times} times"), look).await;
     }
 
-    /// The process of a service.
+    /// The first process of a service.
     pub(crate) fn process(&self, service: &str) -> Process {
-        let found = self.stack.manifest().processes.into_iter().find(|p| p.name == service);
-        found.unwrap_or_else(|| panic!("{service} runs"))
+        self.processes(service).swap_remove(0)
+    }
+
+    /// All processes of a service.
+    fn processes(&self, service: &str) -> Vec<Process> {
+        let found: Vec<Process> = self.stack.manifest().processes.into_iter().filter(|p| p.name == service).collect();
+        assert!(!found.is_empty(), "{service} runs");
+        found
     }
 
     fn signal(&self, service: &str, signal: Signal) {
-        kill(Pid::from_raw(self.process(service).pid.cast_signed()), signal).unwrap();
+        for process in self.processes(service) {
+            kill(Pid::from_raw(process.pid.cast_signed()), signal).unwrap();
+        }
     }
 
     /// A service stands still.
@@ -87,26 +97,28 @@ impl Play {
     /// The next process of this service that comes by this crash point dies there.
     pub(crate) fn arm(&self, service: &str, point: &str) -> Armed {
         let file = self.points.join(format!("{service}.{point}"));
-        let armed = Armed { process: self.process(service), file };
+        let armed = Armed { service: service.to_owned(), processes: self.processes(service), file };
         std::fs::File::create_new(&armed.file).unwrap();
         armed
     }
 
-    /// Waits until the process has died at its point and its successor is ready.
+    /// Waits until a process has died at the point and its successor is ready.
     pub(crate) async fn died(&self, armed: &Armed) {
-        self.struck_down(armed).await;
-        self.stack.back(&armed.process).await;
+        let died = self.struck_down(armed).await;
+        self.stack.back(&died).await;
     }
 
-    /// Waits until the process has died at its point.
-    pub(crate) async fn struck_down(&self, armed: &Armed) {
-        let what = format!("{} dies at {}", armed.process.name, armed.file.display());
+    /// Waits until a process has died at the point; which one.
+    async fn struck_down(&self, armed: &Armed) -> Process {
+        let what = format!("{} dies at {}", armed.service, armed.file.display());
         self.fact(&what, || async { (!armed.file.exists()).then_some(()) }).await;
-        let pid = Pid::from_raw(armed.process.pid.cast_signed());
-        self.fact(&format!("the end of {what}"), || async { kill(pid, None).is_err().then_some(()) }).await;
-        let log = self.folder.path().join("logs").join(format!("{}-0.log", armed.process.name));
+        let gone = |process: &&Process| kill(Pid::from_raw(process.pid.cast_signed()), None).is_err();
+        let look = || async { armed.processes.iter().find(gone).cloned() };
+        let died = self.fact(&format!("the end of {what}"), look).await;
+        let log = self.folder.path().join("logs").join(format!("{}-{}.log", died.name, died.replica));
         let said = std::fs::read_to_string(log).unwrap();
         let point = armed.file.extension().unwrap().to_string_lossy().into_owned();
-        assert!(said.contains(&format!("dies at its crash point {point}")), "{} died elsewhere", armed.process.name);
+        assert!(said.contains(&format!("dies at its crash point {point}")), "{} died elsewhere", died.name);
+        died
     }
 }
