@@ -59,9 +59,9 @@ bins:
 # The quick ones first, so that a mistake shows early; the end-to-end tests have the machine to themselves.
 fast:
 	@if cargo nextest --version >/dev/null 2>&1; then set -x; \
-	  $(POSTGRES) cargo nextest run --workspace --locked --no-fail-fast -E 'not binary(/^(end_to_end|bad_input|crash_points|scenarios)$$/) | package(testkit)'; \
+	  $(POSTGRES) cargo nextest run --workspace --locked --no-fail-fast -E 'not binary(/^(end_to_end|bad_input|crash_points|scenarios|real_creates)$$/) | package(testkit)'; \
 	else set -x; \
-	  $(POSTGRES) cargo test --workspace --locked --no-fail-fast -- --skip both_sides_agree --skip bad_input_is_answered --skip whoever_dies_wherever --skip scenarios_come_out; \
+	  $(POSTGRES) cargo test --workspace --locked --no-fail-fast -- --skip both_sides_agree --skip bad_input_is_answered --skip whoever_dies_wherever --skip scenarios_come_out --skip real_creates; \
 	fi
 
 # Node and its packages are only needed here.
@@ -71,7 +71,7 @@ scripts:
 
 suite:
 	@if cargo nextest --version >/dev/null 2>&1; then set -x; \
-	  $(POSTGRES) cargo nextest run --workspace --locked --no-fail-fast -E 'package(concord) & binary(/^(scenarios|crash_points|bad_input|end_to_end)$$/)'; \
+	  $(POSTGRES) cargo nextest run --workspace --locked --no-fail-fast -E 'package(concord) & binary(/^(scenarios|crash_points|real_creates|bad_input|end_to_end)$$/)'; \
 	else set -x; \
-	  $(POSTGRES) cargo test --locked --no-fail-fast -p concord --test scenarios --test crash_points --test bad_input --test end_to_end -- --test-threads 1; \
+	  $(POSTGRES) cargo test --locked --no-fail-fast -p concord --test scenarios --test crash_points --test real_creates --test bad_input --test end_to_end -- --test-threads 1; \
 	fi

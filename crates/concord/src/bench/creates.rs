@@ -1,5 +1,5 @@
-//! `concord bench creates`: what a create costs in calls when answers get lost and writers die. In virtual time: the ceiling is
-//! one call a create.
+//! `concord bench creates`: what a create costs in calls when answers get lost and writers die. Here in virtual time, in
+//! [`real`] on real processes; the ceiling is one call a create.
 
 use anyhow::{Result, ensure};
 use testkit::creates::{CreateArgs, Created, run as make};
@@ -7,13 +7,21 @@ use testkit::creates::{CreateArgs, Created, run as make};
 use super::Creates;
 use crate::say::say;
 
+mod count;
+pub mod real;
+
+/// Records made in virtual time, unless told otherwise.
+const COUNT: u64 = 1_000_000;
 /// Most calls a create may cost (contracts §12).
 const MOST_CALLS: f64 = 1.05;
 
 /// Makes the records, prints, and fails when one is lost, doubled, or too dear.
 pub(super) fn run(asked: &Creates) -> Result<()> {
-    let made = make(&CreateArgs::of(asked.count, asked.seed));
-    if asked.json {
+    let common = &asked.common;
+    let none = common.replicas.is_empty() && common.settings.is_empty() && !common.keep;
+    ensure!(none, "--replicas, --set and --keep are for --real: in virtual time there is no stack");
+    let made = make(&CreateArgs::of(asked.count.unwrap_or(COUNT), asked.seed));
+    if common.json {
         say(json(&made))
     } else {
         say(text(&made))

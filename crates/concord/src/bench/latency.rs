@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Figure, Report, Rows, Target, percentile, rounded};
+use super::rest::Standing;
 use super::usage::{Snapshot, Used};
 use super::{Latency, Surroundings, Windows};
 use crate::dev::Options;
@@ -222,15 +223,8 @@ impl Run {
 async fn linked(sides: &Sides, records: u32) -> Result<Vec<Pair>> {
     let start = Instant::now();
     loop {
-        let (linked, busy): (i64, i64) = sqlx::query_as(
-            "select count(*) filter (where sx_native_id is not null and ns_native_id is not null and sx_complete and ns_complete),
-                    count(*) filter (where sx_owed or ns_owed or sx_dirty_seq <> 0 or ns_dirty_seq <> 0 or has_unresolved)
-             from sync.record_head where account_id = $1 and record_type = 'customer' and merged_into is null",
-        )
-        .bind(&sides.account)
-        .fetch_one(&sides.concord)
-        .await?;
-        if linked >= i64::from(records) && busy == 0 {
+        let Standing { linked, busy } = Standing::of(sides).await?;
+        if linked >= u64::from(records) && busy == 0 {
             break;
         }
         if start.elapsed() > LINKED_WITHIN {

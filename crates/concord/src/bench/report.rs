@@ -1,6 +1,6 @@
 //! How a measurement is told: tables for people, one JSON value for programs, from the same numbers.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
@@ -102,6 +102,18 @@ impl Report {
             "tables": tables.collect::<serde_json::Map<_, _>>(),
             "notes": self.notes,
         })
+    }
+
+    /// Fails when a figure is not what it should be.
+    ///
+    /// # Errors
+    /// Names every such figure with its value.
+    pub fn kept(&self) -> Result<()> {
+        let missed = self.figures.iter().filter(|figure| figure.met() == Some(false));
+        let missed: Vec<String> =
+            missed.map(|figure| format!("{} {}", figure.what, rounded(figure.value, 3))).collect();
+        ensure!(missed.is_empty(), "not as it should be: {}", missed.join(", "));
+        Ok(())
     }
 
     fn to_text(&self) -> String {
@@ -230,6 +242,8 @@ mod tests {
         };
         let json = report.to_json();
         assert_eq!((&json["figures"]["e"]["met"], &json["figures"]["cpu"]["met"]), (&json!(false), &json!(true)));
+        let missed = report.kept().unwrap_err().to_string();
+        assert_eq!(missed, "not as it should be: share of the ceiling 0.3");
         let text = report.to_text();
         assert!(
             text.contains("MISSED") && text.contains("met") && text.contains("cores") && !text.contains("empty"),

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::child::{ChildSpec, Report, tend};
 use super::manifest::{Manifest, Process};
-use crate::say::say;
+use crate::say::warn;
 
 /// Reports that may wait to be read; children wait for room.
 const REPORTS: usize = 256;
@@ -67,7 +67,8 @@ impl Supervisor {
         self.children.push(Handle { spec, stage, pid: None, stop, task });
     }
 
-    /// Waits for the next thing that happens to a child, says it, and keeps `dev.json` true.
+    /// Waits for the next thing that happens to a child, says it on standard error (a bench's JSON stands alone on the
+    /// other), and keeps `dev.json` true.
     ///
     /// # Errors
     /// When `dev.json` cannot be rewritten.
@@ -87,7 +88,7 @@ impl Supervisor {
             Report::Died { child, how, again_in } => {
                 let child = &mut self.children[child];
                 child.pid = None;
-                say(format_args!(
+                warn(format_args!(
                     "{} died: {how}; started again in {} ms (log: {})",
                     child.spec.title(),
                     again_in.as_millis(),
@@ -97,7 +98,7 @@ impl Supervisor {
             }
             Report::Failed { child, why, again_in } => {
                 let child = &self.children[child];
-                say(format_args!(
+                warn(format_args!(
                     "{} does not start: {why}; next try in {} ms",
                     child.spec.title(),
                     again_in.as_millis()
