@@ -1,7 +1,7 @@
 //! What people do to records: decide conflicts, lock, unlock, ring again (semantics §2.12).
 
-use model::record::{Conflict, Entry, Lock, LockReason, Resolution, WHOLE};
-use model::{Fields, RecordRef, Side};
+use model::record::{Conflict, Entry, Lock, LockReason, Record, Resolution, WHOLE};
+use model::{Fields, RecordRef, Side, Value};
 use store::records::{Patch, Pick, View};
 use uuid::Uuid;
 
@@ -70,7 +70,7 @@ pub async fn resolve(core: &Core<'_>, request: &ResolveRequest) -> Result<u64, R
         let resolution = Resolution {
             conflict_id: request.conflict_id,
             rev: request.rev,
-            values: chosen(conflict, &request.choice),
+            values: chosen(&view.record, conflict, &request.choice),
             actor: request.actor.clone(),
             note: request.note.clone(),
         };
@@ -88,12 +88,20 @@ pub async fn resolve(core: &Core<'_>, request: &ResolveRequest) -> Result<u64, R
     answer
 }
 
-fn chosen(conflict: &Conflict, choice: &Choice) -> Option<Fields> {
-    match choice {
+/// The values that shall stand. A record taken as a side has it is taken whole: what is empty there is empty from now on.
+fn chosen(record: &Record, conflict: &Conflict, choice: &Choice) -> Option<Fields> {
+    let seen = match choice {
         Choice::Accept(Side::Suitex) => conflict.suitex.clone(),
         Choice::Accept(Side::Netsuite) => conflict.netsuite.clone(),
-        Choice::Values(values) => Some(values.clone()),
+        Choice::Values(values) => return Some(values.clone()),
+    };
+    let mut values = seen?;
+    if conflict.field == WHOLE {
+        for name in record.head.state.keys() {
+            values.entry(name.clone()).or_insert(Value::Null);
+        }
     }
+    Some(values)
 }
 
 /// What queued up behind a lock is looked at again: both sides, also one where the record is yet to be made. Nothing is

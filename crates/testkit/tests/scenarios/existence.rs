@@ -198,3 +198,21 @@ fn a_mass_deletion_waits_for_a_person() {
         assert_eq!(scene.rows(SX), []);
     });
 }
+
+#[test]
+fn a_deleted_record_taken_as_the_other_side_has_it_is_taken_with_what_is_empty_there() {
+    scene(Vary { delete: DeletePolicy::Manual, ..Vary::calm() }, |scene| {
+        let (sx, ns) = agreed(scene, &[("a", text("A")), ("b", text("B"))]);
+        scene.delete(&sx);
+        scene.merge();
+        assert!(!scene.record(&ns).head.alive);
+        scene.edit(&ns, &[("a", Value::Null), ("b", text("U"))]);
+        scene.settle();
+        let seen = scene.conflict(&ns);
+        scene.decide(&ns, &seen, Choice::Accept(NS)).unwrap();
+        scene.settle();
+        let again = scene.twin(&ns);
+        assert_eq!(both(scene, (&again, &ns), "a"), [Value::Null, Value::Null], "nobody typed it again");
+        assert_eq!(both(scene, (&again, &ns), "b"), [text("U"), text("U")]);
+    });
+}
