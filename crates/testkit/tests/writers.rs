@@ -9,6 +9,7 @@ use steps::{Absent, Engine, Settings, Worked, Writer};
 use testkit::memory::MemRecords;
 use testkit::scene::{Scene, agreed, text, wait};
 use testkit::sim::{Ports, account, with_ports};
+use testkit::world::bus::Bus;
 use testkit::world::stage::Fate;
 use testkit::world::types::types;
 use testkit::world::vary::Vary;
@@ -23,7 +24,7 @@ fn writer(fate: Option<Fate>) -> (Writer, RecordRef, Arc<ManualClock>, Arc<MemRe
     let world = types(vary.delete, vary.line_delete, vary.lock);
     let mut left: Option<(RecordRef, Timestamp)> = None;
     let rng = fastrand::Rng::with_seed(1);
-    let ports = Ports { seed: 1, rng, vary, story: false, book: &book, records: book.as_ref() };
+    let ports = Ports { seed: 1, rng, vary, story: false, book: &book, records: book.as_ref(), bus: Bus::default() };
     with_ports(ports, world.clone(), |run| {
         let mut scene = Scene { run };
         let (sx, _) = agreed(&mut scene, &[("b", text("A"))]);
