@@ -27,7 +27,8 @@ pub(crate) async fn told(play: &Play) {
     assert_eq!(play.values(&pair, "custentity_loyalty_points").await, ["15", "15"]);
     assert_eq!(play.overrides(&pair).await, []);
     let written = play.writes(0).await - before;
-    assert_eq!((written.updates, written.suitex), (1, 0), "{written:?}");
+    // One where both edits were heard before the first request was given up; the emulator may bring the second later.
+    assert!((1..=2).contains(&written.updates) && written.suitex == 0, "two edits: {written:?}");
     play.sides[0].netsuite.clear_faults().await.unwrap();
     every_event_has_its_outcome(&play.sides[0]).await;
 }

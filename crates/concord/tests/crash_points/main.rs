@@ -75,6 +75,7 @@ async fn whoever_dies_wherever_nothing_is_lost_and_nothing_is_done_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "by hand, with --run-ignored only: Google's emulator holds what a killed process had for a minute and more"]
 async fn whoever_dies_wherever_on_pubsub_with_two_replicas_nothing_is_lost_and_nothing_is_done_twice() {
     if emulator::the_emulator_is_here() {
         everybody_dies(Setup { bus: "pubsub", twice: TWICE, ..Setup::default() }, AT_ONCE).await;
