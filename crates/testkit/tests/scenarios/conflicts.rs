@@ -3,7 +3,8 @@
 use model::record::ConflictStatus;
 use model::spec::LockScope;
 use steps::{Choice, ResolveError};
-use testkit::scene::{scene, text};
+use testkit::scene::{Scene, scene, text};
+use testkit::world::ledger::Place;
 use testkit::world::vary::Vary;
 
 use crate::{NS, SX, agreed, both};
@@ -49,18 +50,24 @@ fn s13_under_a_record_lock_what_came_later_is_folded_on_the_decision() {
     });
 }
 
+/// X and Y clashed, a person decided for Z, and before it was written SuiteX's user typed W with X on screen.
+fn edited_before_the_decision_was_written(scene: &mut Scene<'_, '_>) -> (Place, Place) {
+    let (sx, ns) = agreed(scene, &[("m", text("M"))]);
+    scene.edit(&sx, &[("m", text("X"))]);
+    scene.edit(&ns, &[("m", text("Y"))]);
+    scene.settle();
+    let seen = scene.conflict(&sx);
+    let decision = [("m".to_owned(), text("Z"))].into();
+    scene.decide(&sx, &seen, Choice::Values(decision)).unwrap();
+    scene.edit(&sx, &[("m", text("W"))]);
+    scene.merge();
+    (sx, ns)
+}
+
 #[test]
 fn a_decision_that_is_not_written_yet_is_what_the_next_clash_is_about() {
     scene(Vary { lock: LockScope::Field, ..Vary::calm() }, |scene| {
-        let (sx, ns) = agreed(scene, &[("m", text("M"))]);
-        scene.edit(&sx, &[("m", text("X"))]);
-        scene.edit(&ns, &[("m", text("Y"))]);
-        scene.settle();
-        let seen = scene.conflict(&sx);
-        let decision = [("m".to_owned(), text("Z"))].into();
-        scene.decide(&sx, &seen, Choice::Values(decision)).unwrap();
-        scene.edit(&sx, &[("m", text("W"))]);
-        scene.merge();
+        let (sx, ns) = edited_before_the_decision_was_written(scene);
         let again = scene.conflict(&sx);
         assert_eq!(again.suitex.clone().unwrap()["m"], text("W"));
         assert_eq!(again.netsuite.clone().unwrap()["m"], text("Z"), "not Y, which was decided against");
@@ -73,15 +80,7 @@ fn a_decision_that_is_not_written_yet_is_what_the_next_clash_is_about() {
 #[test]
 fn an_edit_takes_the_place_of_an_unwritten_decision_and_names_it() {
     scene(Vary { lock: LockScope::Field, ..Vary::calm() }, |scene| {
-        let (sx, ns) = agreed(scene, &[("m", text("M"))]);
-        scene.edit(&sx, &[("m", text("X"))]);
-        scene.edit(&ns, &[("m", text("Y"))]);
-        scene.settle();
-        let seen = scene.conflict(&sx);
-        let decision = [("m".to_owned(), text("Z"))].into();
-        scene.decide(&sx, &seen, Choice::Values(decision)).unwrap();
-        scene.edit(&sx, &[("m", text("W"))]);
-        scene.merge();
+        let (sx, ns) = edited_before_the_decision_was_written(scene);
         scene.edit(&ns, &[("m", text("V"))]); // with Y on screen
         scene.settle();
         assert_eq!(scene.conflict(&sx).netsuite.unwrap()["m"], text("V"));
