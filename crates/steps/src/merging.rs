@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use merge::{Effects, fold};
-use model::record::{Disposition, Entry, Observation, Record};
+use model::record::{Disposition, Entry, Existence, Observation, Record};
 use model::spec::TypeSpec;
 use model::{EventId, RecordRef, Rid, Side, Timestamp};
 use store::records::{LogRow, Patch, Pending, Pick, View};
@@ -188,6 +188,9 @@ fn finish(core: &Core<'_>, view: &View, ticket: &Ticket, gathered: &Gathered, do
             observation.twins.clone_from(&ticket.twins);
         }
         work.observe(observation, *cap, now, done);
+        if !read.observed.exists {
+            unlink(&mut work.record, cap.side, &ticket.view.record);
+        }
     }
     // A side that did not answer is left alone for a while: the lease stands until then.
     work.record.head.lease = work.record.head.lease.take().filter(|_| unreadable).map(|mut lease| {
@@ -195,6 +198,15 @@ fn finish(core: &Core<'_>, view: &View, ticket: &Ticket, gathered: &Gathered, do
         lease
     });
     Some(work.finish(now))
+}
+
+/// A row that was linked to a record of the other side, and was gone before anybody read it, has nothing more to say: its
+/// id must not keep out what a create of ours makes, or the row that takes its place. Whose a row is, is outside the log.
+fn unlink(record: &mut Record, side: Side, asked: &Record) {
+    let shadow = &mut record.shadows[side];
+    if record.head.version > 0 && shadow.exists != Existence::Yes && shadow.native_id == asked.shadows[side].native_id {
+        shadow.native_id = None;
+    }
 }
 
 /// A record on its way through a transaction.

@@ -215,3 +215,30 @@ fn a_create_that_lands_once_its_successor_is_deleted_is_ours() {
         assert_eq!((scene.rows(SX), scene.rows(NS)), (vec![], vec![]), "the user's deletion stands");
     });
 }
+
+#[test]
+fn a_late_create_that_is_gone_before_it_is_read_does_not_hide_the_next_one() {
+    scene(Vary::no_user_events(), |scene| {
+        let sx = scene.create(SX, &[("b", text("A"))]);
+        scene.merge();
+        scene.fate(Fate::Late);
+        scene.answer(NS);
+        scene.recover(NS); // it is not there
+        scene.merge();
+        scene.late_requests_land();
+        scene.sweep();
+        scene.merge(); // the row says whose it is
+        let linked = scene.record(&sx).shadows[NS].native_id.clone();
+        let [first] = scene.rows(NS).try_into().unwrap();
+        assert_eq!(linked, Some(first.native()));
+        scene.delete(&first); // before anybody read it as this record's
+        scene.merge();
+        scene.fate(Fate::Late);
+        scene.answer(NS);
+        scene.late_requests_land();
+        scene.recover(NS);
+        scene.end();
+        let [second] = scene.rows(NS).try_into().unwrap();
+        assert_eq!(scene.record(&second).key, scene.record(&sx).key);
+    });
+}
