@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use model::record::{Disposition, Record};
+use model::record::{Disposition, Existence, Record};
 use model::spec::TypeSpec;
 use model::{AccountId, Fields, RecordRef, RecordType, Rid, Side, WriteKind};
 use store::records::{Patch, Pick, View};
@@ -42,6 +42,7 @@ pub(crate) async fn adopt(
                 Identity::Own => {
                     let natural_key = core.spec(&key.record_type).and_then(|s| natural_key(s, &read.observed.fields));
                     if let Some(natural_key) = natural_key {
+                        ticket.alone = Some(natural_key.clone());
                         let group = (key.account.clone(), key.record_type.clone(), natural_key);
                         met.entry(group).or_default().push((key.clone(), cap.side));
                     }
@@ -67,6 +68,23 @@ pub(crate) async fn adopt(
         }
     }
     Ok(())
+}
+
+/// Records that were not alone any more when they were stored are still what they were: they become who was first, before
+/// anything is made of that one on their side.
+pub(crate) async fn meet_again(
+    core: &Core<'_>,
+    mut tickets: Vec<Ticket>,
+    gathered: &mut Gathered,
+) -> Result<(), StepError> {
+    let keys: Vec<RecordRef> = tickets.iter().map(|ticket| ticket.view.record.key.clone()).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let views = core.records.views(&keys, false).await?;
+    let left_out = |key: &RecordRef| views.iter().any(|v| v.record.key == *key && v.record.head.version == 0);
+    tickets.retain(|ticket| left_out(&ticket.view.record.key));
+    adopt(core, &mut tickets, gathered).await
 }
 
 /// Provisional records that nobody else's key answers, by that key.
@@ -112,11 +130,11 @@ pub(crate) async fn identify(
         // An external id is never copied, and nobody else has it: the row we know of that record is gone, which is yet to be
         // seen, and a create of ours has landed late.
         let certain = observed.external_rid == Some(rid);
-        return Ok(match views.first() {
-            Some(view) if fits(view) => Identity::Other(rid),
-            Some(_) if certain => Identity::Open,
-            Some(_) | None => Identity::Own,
-        });
+        match views.first() {
+            Some(view) if fits(view) => return Ok(Identity::Other(rid)),
+            Some(_) if certain => return Ok(Identity::Open),
+            Some(_) | None => {}
+        }
     }
     by_natural_key(core, record, side, &observed.fields).await
 }
@@ -193,4 +211,13 @@ fn move_into(
     core.settle(&mut real.record, spec, now);
     *moved = true;
     vec![gone, real]
+}
+
+/// A row that was linked to a record of the other side, and was gone before anybody read it, has nothing more to say: its
+/// id must not keep out what a create of ours makes, or the row that takes its place. Whose a row is, is outside the log.
+pub(crate) fn unlink(record: &mut Record, side: Side, asked: &Record) {
+    let shadow = &mut record.shadows[side];
+    if record.head.version > 0 && shadow.exists != Existence::Yes && shadow.native_id == asked.shadows[side].native_id {
+        shadow.native_id = None;
+    }
 }

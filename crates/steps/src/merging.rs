@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use merge::{Effects, fold};
-use model::record::{Disposition, Entry, Existence, Observation, Record};
+use model::record::{Disposition, Entry, Observation, Record};
 use model::spec::TypeSpec;
 use model::{EventId, RecordRef, Rid, Side, Timestamp};
 use store::records::{LogRow, Patch, Pending, Pick, View};
@@ -11,7 +11,7 @@ use store::records::{LogRow, Patch, Pending, Pick, View};
 use crate::core::{Core, StepError, after};
 use crate::fast_delta::fast_delta;
 use crate::gather::{Gathered, Strangers, gather};
-use crate::identity::adopt;
+use crate::identity::{adopt, meet_again, unlink};
 use crate::observe::{Seen, observation};
 use crate::ring::ring;
 
@@ -46,6 +46,8 @@ pub(crate) struct Ticket {
     pub(crate) caps: Vec<Cap>,
     /// Records that answer the natural key of this one, which nobody has met before.
     pub(crate) twins: Vec<Rid>,
+    /// The natural key that nobody else answered.
+    pub(crate) alone: Option<String>,
 }
 
 /// A dirty side as tx A saw it.
@@ -82,6 +84,8 @@ pub async fn merge_step(core: &Core<'_>, pick: &Pick) -> Result<Merged, StepErro
                 .collect()
         };
         core.records.transact(&Pick::These(keys), true, &mut plan).await?;
+        tickets.retain(|ticket| ticket.alone.is_some());
+        meet_again(core, tickets, &mut gathered).await?;
     }
     Ok(done)
 }
@@ -148,7 +152,7 @@ fn lease(
     record.head.lease =
         Some(model::record::Lease { owner: core.settings.owner.clone(), until: after(now, core.settings.lease) });
     core.settle(&mut record, spec, now);
-    tickets.push(Ticket { view: view.clone(), token: record.head.lease_token, caps, twins: Vec::new() });
+    tickets.push(Ticket { view: view.clone(), token: record.head.lease_token, caps, twins: Vec::new(), alone: None });
     Patch::of(record)
 }
 
@@ -197,16 +201,9 @@ fn finish(core: &Core<'_>, view: &View, ticket: &Ticket, gathered: &Gathered, do
         lease.until = after(now, core.settings.read_backoff);
         lease
     });
-    Some(work.finish(now))
-}
-
-/// A row that was linked to a record of the other side, and was gone before anybody read it, has nothing more to say: its
-/// id must not keep out what a create of ours makes, or the row that takes its place. Whose a row is, is outside the log.
-fn unlink(record: &mut Record, side: Side, asked: &Record) {
-    let shadow = &mut record.shadows[side];
-    if record.head.version > 0 && shadow.exists != Existence::Yes && shadow.native_id == asked.shadows[side].native_id {
-        shadow.native_id = None;
-    }
+    let mut patch = work.finish(now);
+    patch.alone = ticket.alone.is_some() && patch.record.head.natural_key == ticket.alone && ticket.twins.is_empty();
+    Some(patch)
 }
 
 /// A record on its way through a transaction.

@@ -152,7 +152,7 @@ impl Look<'_> {
                 Cap { side, dirty_seq: shadow.hint_seq, epoch: shadow.epoch }
             };
             let caps = Side::BOTH.into_iter().filter(|side| wanted(view, *side)).map(cap).collect();
-            Ticket { view: view.clone(), token: 0, caps, twins: Vec::new() }
+            Ticket { view: view.clone(), token: 0, caps, twins: Vec::new(), alone: None }
         };
         let tickets: Vec<Ticket> = views.iter().map(ticket).collect();
         let gathered = gather(&self.core, &tickets, Strangers::LeaveOut).await?;

@@ -56,6 +56,7 @@ macro_rules! records_conformance {
             identity: an_id_of_another_record_is_not_taken;
             identity: our_own_create_takes_its_id_from_a_provisional_record;
             identity: living_records_answer_their_natural_key;
+            identity: who_is_not_alone_any_more_stores_nothing;
             together: no_bell_is_lost_between_intake_and_merge;
             together: many_hands_meeting_one_new_id_make_one_record;
         );

@@ -4,6 +4,7 @@
 //! sees what was committed before it began, so what is read after the lock is what the last holder left), then stores
 //! the patches in a few statements for the whole batch.
 
+mod alone;
 mod brake;
 mod columns;
 mod doorbell;
@@ -172,7 +173,8 @@ impl Records for PgRecords {
             return Ok(0);
         }
         let (views, remembered) = load::load(&mut tx, heads, pending).await?;
-        let patches = plan(&views);
+        let mut patches = plan(&views);
+        alone::retain(&mut tx, &mut patches).await?;
         let changes = save::changes(&views, &remembered, &patches)?;
         let committed = isolate::apply(&mut tx, &changes, self.patience()).await?;
         commit(tx).await?;

@@ -214,6 +214,9 @@ pub struct Patch {
     pub outbox: Vec<Outgoing>,
     /// Remote writes to be audited.
     pub audit: Vec<AuditRow>,
+    /// The record becomes real because nobody else answers its natural key. Where somebody does by the time this is stored,
+    /// nothing of the patch is, and the record stays what it was (semantics §2.8).
+    pub alone: bool,
 }
 
 impl Patch {
@@ -229,6 +232,7 @@ impl Patch {
             settled: Vec::new(),
             outbox: Vec::new(),
             audit: Vec::new(),
+            alone: false,
         }
     }
 }

@@ -93,7 +93,8 @@ impl Records for MemRecords {
         if views.is_empty() {
             return Ok(0);
         }
-        let patches = plan(&views);
+        let mut patches = plan(&views);
+        patches.retain(|patch| !patch.alone || book.is_alone(&patch.record));
         book.store(&views, patches)?;
         Ok(views.len())
     }

@@ -52,7 +52,10 @@ fn asked(native_id: Option<&str>, unresolved: Vec<Intent>) -> ReadRequest {
     shadow.native_id = native_id.map(|id| NativeId::parse(id).unwrap());
     record.unresolved = unresolved;
     let pending = vec![hint(Side::Netsuite, "8"), hint(Side::Netsuite, "9"), hint(Side::Suitex, "3")];
-    request(&Ticket { view: View { record, pending }, token: 1, caps: Vec::new(), twins: Vec::new() }, Side::Netsuite)
+    request(
+        &Ticket { view: View { record, pending }, token: 1, caps: Vec::new(), twins: Vec::new(), alone: None },
+        Side::Netsuite,
+    )
 }
 
 #[test]

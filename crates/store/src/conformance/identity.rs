@@ -142,6 +142,30 @@ pub async fn living_records_answer_their_natural_key(records: Arc<dyn Records>) 
     assert_eq!(candidates(&records, "A", "other").await, [rids[0].rid]);
 }
 
+/// Two steps met one thing, and the second one stores later: it has nothing to store, and finds the first next time.
+pub async fn who_is_not_alone_any_more_stores_nothing(records: Arc<dyn Records>) {
+    let becomes_real = |alone: bool, key: &'static str| {
+        move |view: &View, patch: &mut Patch| {
+            observe(patch, view.record.key.rid.0.as_u128() % 1_000, Side::Netsuite, fields(&[("email", key)]), 1);
+            patch.record.head.natural_key = Some(key.to_owned());
+            patch.alone = alone;
+        }
+    };
+    let mut made = Vec::new();
+    for n in 1..=4 {
+        made.push(known(&records, hint(n, &n.to_string()), 0).await);
+    }
+    change(&records, &made[0], becomes_real(true, "a@b.example")).await;
+    change(&records, &made[1], becomes_real(true, "a@b.example")).await;
+    let late = view(&records, &made[1]).await;
+    assert_eq!((late.record.head.version, late.pending.len()), (0, 1), "it is what it was");
+    assert_eq!(view(&records, &made[0]).await.record.head.version, 1);
+    change(&records, &made[2], becomes_real(true, "another@b.example")).await;
+    assert_eq!(view(&records, &made[2]).await.record.head.version, 1);
+    change(&records, &made[3], becomes_real(false, "a@b.example")).await;
+    assert_eq!(view(&records, &made[3]).await.record.head.version, 1, "a person was asked");
+}
+
 async fn become_other(records: &Arc<dyn Records>, one: &RecordRef, other: &RecordRef) {
     change(records, one, |_, patch| {
         patch.record.head.merged_into = Some(other.rid);

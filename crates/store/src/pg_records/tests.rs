@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::PgRecords;
 use crate::records::{Hint, Intake, Patch, Pick, Records, View};
 
+mod alone;
 mod brake;
 mod constraints;
 mod refusals;

@@ -213,6 +213,20 @@ impl Book {
         self.records.values().filter_map(|kept| of(&kept.record)).min()
     }
 
+    /// Nobody else alive has the record's natural key.
+    pub(super) fn is_alone(&self, record: &Record) -> bool {
+        let (key, head) = (&record.key, &record.head);
+        head.natural_key.is_none()
+            || !self.records.values().map(|kept| &kept.record).any(|other| {
+                other.key.rid != key.rid
+                    && other.key.account == key.account
+                    && other.key.record_type == key.record_type
+                    && other.head.alive
+                    && other.head.merged_into.is_none()
+                    && other.head.natural_key == head.natural_key
+            })
+    }
+
     /// Stores what a plan asked for, whole or not at all.
     pub(super) fn store(&mut self, views: &[View], patches: Vec<Patch>) -> Result<(), StoreError> {
         for patch in &patches {

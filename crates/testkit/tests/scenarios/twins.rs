@@ -172,3 +172,26 @@ fn a_create_that_lands_beside_a_users_own_is_a_question() {
         assert_eq!((scene.rows(SX), scene.rows(NS)), (vec![sx], vec![ours]), "the second went");
     });
 }
+
+#[test]
+fn two_that_two_steps_meet_at_the_same_time_are_one() {
+    play(|scene| {
+        let sx = scene.create(SX, &[("b", text("A")), ("a", text("ours"))]);
+        scene.take_in();
+        scene.seconds(3);
+        scene.begin_merge(&sx);
+        assert!(!scene.step(), "nobody has the key");
+        let ns = scene.create(NS, &[("b", text("A")), ("a", text("theirs"))]);
+        scene.sweep();
+        scene.take_in();
+        scene.seconds(3);
+        scene.begin_merge(&ns);
+        assert!(!scene.step(), "nobody has it yet");
+        scene.end();
+        assert_eq!(scene.record(&ns).key, scene.record(&sx).key, "one identity");
+        assert_eq!((scene.rows(SX).len(), scene.rows(NS).len()), (1, 1));
+        let [a, b] = both(scene, (&sx, &ns), "a");
+        assert_eq!(a, b);
+        assert!(scene.overrides(&sx).iter().any(|lost| lost.field == "a"), "who lost is on record");
+    });
+}
