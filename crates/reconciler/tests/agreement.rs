@@ -2,6 +2,7 @@
 //! plan writes nothing and is carried out only on the state it was made from.
 #![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
+mod both;
 #[path = "../../../tests/support/given.rs"]
 #[allow(dead_code)]
 mod given;
@@ -15,52 +16,22 @@ mod stage;
 #[allow(dead_code)]
 mod tenant;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use given::{Core, account_id, customer_type};
+use both::World;
+use given::{account_id, customer_type};
 use model::{Clock, Ids, RandomIds, RecordRef, Rid, Side, SystemClock, Timestamp};
-use netsuite::{NetsuiteConfig, NetsuiteRemote};
-use reconciler::{Config, start};
 use serde_json::{Value, json};
-use simulator::Simulator;
-use stage::{ACCOUNT, Running, Stage, account, until};
+use stage::until;
 use steps::{Tally, write_step};
 use store::records::Pick;
-use store::resyncs::{self, Asked};
+use store::resyncs;
 use store::sweeps::{self, Lease, Phase};
-use suitex::SuitexRemote;
-use tenant::Tenant;
 use uuid::Uuid;
-
-/// Both sides, Concord's database, and a core that speaks to both for real.
-struct World {
-    stage: Stage,
-    simulator: Simulator,
-    tenant: Tenant,
-    core: Core,
-}
 
 impl World {
     async fn new() -> Self {
         Self::with(&[("RECONCILE_GRACE_SECONDS", "0")]).await
-    }
-
-    async fn with(settings: &[(&str, &str)]) -> Self {
-        let (simulator, tenant) = (Simulator::start().await, Tenant::new().await);
-        let both = || account(ACCOUNT, &simulator.url(), Some(tenant.url()));
-        let stage = Stage::with([both()], settings).await;
-        let mut core = Core::on(&stage);
-        let netsuite = NetsuiteConfig::from(&both());
-        core.engine.remotes.netsuite =
-            Arc::new(NetsuiteRemote::open(&[netsuite], Arc::new(SystemClock), Arc::new(RandomIds)).unwrap());
-        core.engine.remotes.suitex = Arc::new(SuitexRemote::open([&both()], 2, Arc::new(SystemClock)).unwrap());
-        Self { stage, simulator, tenant, core }
-    }
-
-    fn run(&self) -> Running {
-        let config = Config::from_settings(&self.stage.settings).unwrap();
-        self.stage.run("reconciler", |parts| start(parts, config))
     }
 
     /// A customer of NetSuite that SuiteX has too; both ids are known.
@@ -101,23 +72,9 @@ impl World {
         found
     }
 
-    /// Asks for these records to be looked at again (or for a plan) and waits for the end.
+    /// Asks for these customers to be looked at again (or for a plan) and waits for the end.
     async fn resync(&self, plan: bool, rids: Option<Vec<Rid>>) -> (Uuid, Value) {
-        let resync_id = RandomIds.uuid();
-        let (account, record_type, at) = (account_id(), customer_type(), SystemClock.now());
-        let asked = Asked { resync_id, account: &account, record_type: &record_type, plan, rids, by: "jo", at };
-        resyncs::ask(&self.stage.pool, &asked).await.unwrap();
-        (resync_id, self.ended(resync_id, &["done", "ready", "failed"]).await)
-    }
-
-    async fn ended(&self, id: Uuid, words: &[&str]) -> Value {
-        let mut found = Value::Null;
-        until("the request ends", async || {
-            found = resyncs::get(&self.stage.pool, id).await.unwrap().unwrap();
-            words.contains(&found["status"].as_str().unwrap())
-        })
-        .await;
-        found
+        self.ask(&customer_type(), plan, rids).await
     }
 
     async fn dirty_sides(&self) -> i64 {
@@ -337,6 +294,6 @@ async fn a_plan_shows_every_write_and_makes_none_and_is_carried_out_only_where_n
 #[test]
 fn a_wrong_schedule_stops_the_service_by_name() {
     let settings = chassis::settings::Settings::from_pairs([("RECONCILE_SWEEP_CRON", "at night")]);
-    let sentence = Config::from_settings(&settings).unwrap_err().to_string();
+    let sentence = reconciler::Config::from_settings(&settings).unwrap_err().to_string();
     assert!(sentence.contains("RECONCILE_SWEEP_CRON") && sentence.contains("at night"), "{sentence}");
 }

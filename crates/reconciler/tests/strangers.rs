@@ -2,6 +2,7 @@
 //! by their `itemid`.
 #![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
+mod both;
 #[path = "../../../tests/support/given.rs"]
 #[allow(dead_code)]
 mod given;
@@ -16,28 +17,15 @@ mod stage;
 mod tenant;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use given::{Core, account_id, native};
-use model::{ChangeEvent, Clock, Ids, RandomIds, RecordRef, RecordType, Side, SystemClock};
-use netsuite::{NetsuiteConfig, NetsuiteRemote};
-use reconciler::{Config, start};
+use both::World;
+use given::{account_id, native};
+use model::{ChangeEvent, Clock, RecordRef, RecordType, Side, SystemClock};
 use serde_json::{Value, json};
-use simulator::Simulator;
-use stage::{ACCOUNT, Running, Stage, account, until};
 use steps::{merge_step, to_hint, write_step};
 use store::records::Pick;
-use store::resyncs::{self, Asked, Item};
-use suitex::SuitexRemote;
-use tenant::Tenant;
+use store::resyncs::{self, Item};
 use uuid::Uuid;
-
-struct World {
-    stage: Stage,
-    simulator: Simulator,
-    tenant: Tenant,
-    core: Core,
-}
 
 fn item_type() -> RecordType {
     RecordType::parse("item").unwrap()
@@ -46,20 +34,7 @@ fn item_type() -> RecordType {
 impl World {
     /// Pages of one, so that nothing is together by chance.
     async fn new() -> Self {
-        let (simulator, tenant) = (Simulator::start().await, Tenant::new().await);
-        let both = || account(ACCOUNT, &simulator.url(), Some(tenant.url()));
-        let stage = Stage::with([both()], &[("RECONCILE_PAGE", "1")]).await;
-        let mut core = Core::on(&stage);
-        let netsuite = NetsuiteConfig::from(&both());
-        core.engine.remotes.netsuite =
-            Arc::new(NetsuiteRemote::open(&[netsuite], Arc::new(SystemClock), Arc::new(RandomIds)).unwrap());
-        core.engine.remotes.suitex = Arc::new(SuitexRemote::open([&both()], 2, Arc::new(SystemClock)).unwrap());
-        Self { stage, simulator, tenant, core }
-    }
-
-    fn run(&self) -> Running {
-        let config = Config::from_settings(&self.stage.settings).unwrap();
-        self.stage.run("reconciler", |parts| start(parts, config))
+        Self::with(&[("RECONCILE_PAGE", "1")]).await
     }
 
     async fn in_netsuite(&self, itemid: &str, name: &str) -> String {
@@ -94,28 +69,13 @@ impl World {
     }
 
     async fn plan(&self) -> (Uuid, Value, Vec<Item>) {
-        let resync_id = RandomIds.uuid();
-        let (account, record_type, at) = (account_id(), item_type(), SystemClock.now());
-        let asked =
-            Asked { resync_id, account: &account, record_type: &record_type, plan: true, rids: None, by: "jo", at };
-        resyncs::ask(&self.stage.pool, &asked).await.unwrap();
-        let ended = self.ended(resync_id, &["ready", "failed"]).await;
+        let (resync_id, ended) = self.ask(&item_type(), true, None).await;
         (resync_id, ended, resyncs::items(&self.stage.pool, resync_id, None, true, 100).await.unwrap())
     }
 
     async fn apply(&self, plan: Uuid) -> Value {
         assert!(resyncs::apply(&self.stage.pool, plan, "bo").await.unwrap());
         self.ended(plan, &["applied", "moved", "failed"]).await
-    }
-
-    async fn ended(&self, id: Uuid, words: &[&str]) -> Value {
-        let mut found = Value::Null;
-        until("the request ends", async || {
-            found = resyncs::get(&self.stage.pool, id).await.unwrap().unwrap();
-            words.contains(&found["status"].as_str().unwrap())
-        })
-        .await;
-        found
     }
 
     /// How many items of each name NetSuite has.

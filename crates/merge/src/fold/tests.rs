@@ -19,22 +19,7 @@ fn fields(pairs: &[(&str, &str)]) -> Fields {
 }
 
 fn read(side: Side, seen: &[(&str, &str)]) -> Observation {
-    Observation {
-        side,
-        exists: true,
-        fields: fields(seen),
-        complete: false,
-        token: None,
-        stamp: None,
-        note: None,
-        landed: Vec::new(),
-        native_id: None,
-        line_ids: model::LineIds::new(),
-        edited: BTreeMap::new(),
-        causes: Vec::new(),
-        occurred_at: None,
-        twins: Vec::new(),
-    }
+    Observation { complete: false, ..Observation::read(side, fields(seen)) }
 }
 
 fn gone(side: Side) -> Observation {

@@ -128,22 +128,10 @@ fn order() -> (model::spec::TypeSpec, Record) {
 }
 
 fn see(record: &mut Record, spec: &model::spec::TypeSpec, side: Side, seen: Lines, id: u128) -> Effects {
-    let entry = model::record::Entry::Observation(model::record::Observation {
+    let entry = model::record::Entry::Observation(model::record::Observation::read(
         side,
-        exists: true,
-        fields: [("lines".to_owned(), Value::Lines(seen))].into(),
-        complete: true,
-        token: None,
-        stamp: None,
-        note: None,
-        landed: Vec::new(),
-        native_id: None,
-        line_ids: model::LineIds::new(),
-        edited: BTreeMap::new(),
-        causes: Vec::new(),
-        occurred_at: None,
-        twins: Vec::new(),
-    });
+        [("lines".to_owned(), Value::Lines(seen))].into(),
+    ));
     crate::fold(record, spec, &entry, uuid::Uuid::from_u128(id), model::Timestamp::UNIX_EPOCH).unwrap()
 }
 

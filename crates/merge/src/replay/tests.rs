@@ -19,22 +19,10 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn saw(side: Side, fields: &[(&str, &str)]) -> Entry {
-    Entry::Observation(Observation {
+    Entry::Observation(Observation::read(
         side,
-        exists: true,
-        fields: fields.iter().map(|(name, value)| ((*name).to_owned(), Value::text(*value))).collect(),
-        complete: true,
-        token: None,
-        stamp: None,
-        note: None,
-        landed: Vec::new(),
-        native_id: None,
-        line_ids: LineIds::new(),
-        edited: BTreeMap::new(),
-        causes: Vec::new(),
-        occurred_at: None,
-        twins: Vec::new(),
-    })
+        fields.iter().map(|(name, value)| ((*name).to_owned(), Value::text(*value))).collect(),
+    ))
 }
 
 /// Both sides know the record, then each changes the phone, one after the other.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use merge::{Effects, Owed, fold, owed};
 use model::record::{Entry, Existence, Observation, Record};
 use model::spec::{TypeSpec, World};
-use model::{AccountId, Fields, LineIds, RecordRef, RecordType, Rid, Side, Timestamp, Value};
+use model::{AccountId, Fields, RecordRef, RecordType, Rid, Side, Timestamp, Value};
 use uuid::Uuid;
 
 /// A moment, in seconds of the test's own time.
@@ -53,20 +53,9 @@ pub(crate) fn agreed(spec: &TypeSpec, base: &Fields, known: &[Side]) -> Record {
 /// A read of one side: `None` = it is not there.
 pub(crate) fn observation(side: Side, fields: Option<Fields>, edited: i64) -> Observation {
     Observation {
-        side,
         exists: fields.is_some(),
-        fields: fields.unwrap_or_default(),
-        complete: true,
-        token: None,
-        stamp: None,
-        note: None,
-        landed: Vec::new(),
-        native_id: None,
-        line_ids: LineIds::new(),
         edited: BTreeMap::from([(String::new(), at(edited))]),
-        causes: Vec::new(),
-        occurred_at: None,
-        twins: Vec::new(),
+        ..Observation::read(side, fields.unwrap_or_default())
     }
 }
 

@@ -82,6 +82,26 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// A read of all synced fields that found these values, and nothing else to tell.
+    pub fn read(side: Side, fields: Fields) -> Self {
+        Self {
+            side,
+            exists: true,
+            fields,
+            complete: true,
+            token: None,
+            stamp: None,
+            note: None,
+            landed: Vec::new(),
+            native_id: None,
+            line_ids: LineIds::new(),
+            edited: BTreeMap::new(),
+            causes: Vec::new(),
+            occurred_at: None,
+            twins: Vec::new(),
+        }
+    }
+
     /// When this field was last edited there, as far as anybody knows.
     pub fn edited_at(&self, field: &str) -> Option<Timestamp> {
         self.edited.get(field).or_else(|| self.edited.get("")).copied()

@@ -141,20 +141,11 @@ pub(crate) fn observe(patch: &mut Patch, n: u128, side: Side, values: Fields, se
     record.shadows[side].exists = model::record::Existence::Yes;
     record.head.version += 1;
     let seen = Observation {
-        side,
-        exists: true,
-        fields: values.clone(),
-        complete: true,
         token: Some(5),
-        stamp: None,
-        note: None,
-        landed: Vec::new(),
         native_id: record.shadows[side].native_id.clone(),
-        line_ids: model::LineIds::new(),
         edited: [(String::new(), at(second))].into(),
-        causes: Vec::new(),
         occurred_at: Some(at(second)),
-        twins: Vec::new(),
+        ..Observation::read(side, values.clone())
     };
     log(patch, n, Entry::Observation(seen), second);
     append_version(patch, values, id(n), at(second));

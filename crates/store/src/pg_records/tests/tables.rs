@@ -1,7 +1,7 @@
 //! What readers of the tables rely on (contracts §5, §11; seed 002).
 
 use model::record::{Disposition, Entry, FieldMeta, Observation, Version};
-use model::{Fields, LineIds, Side, Value};
+use model::{Fields, Side, Value};
 use serde_json::{Value as Json, json};
 use sqlx::Row;
 
@@ -49,20 +49,11 @@ async fn tables_keep_the_columns_of_the_seed() {
 
 fn observation(values: &Fields) -> Entry {
     Entry::Observation(Observation {
-        side: Side::Suitex,
-        exists: true,
-        fields: values.clone(),
-        complete: true,
         token: Some(2),
-        stamp: None,
-        note: None,
-        landed: Vec::new(),
-        native_id: None,
-        line_ids: LineIds::new(),
         edited: std::collections::BTreeMap::new(),
         causes: vec![id(1)],
         occurred_at: Some(at(0)),
-        twins: Vec::new(),
+        ..Observation::read(Side::Suitex, values.clone())
     })
 }
 
