@@ -195,3 +195,15 @@ fn two_that_two_steps_meet_at_the_same_time_are_one() {
         assert!(scene.overrides(&sx).iter().any(|lost| lost.field == "a"), "who lost is on record");
     });
 }
+
+#[test]
+fn a_copy_with_the_key_of_what_it_was_copied_from_is_a_question() {
+    play(|scene| {
+        let (_, ns) = known(scene, "A");
+        let copy = scene.copy(&ns); // the stamp comes with it, and is not its own
+        scene.settle();
+        let conflict = scene.conflict(&copy);
+        assert_eq!((conflict.field.as_str(), conflict.reason), (WHOLE, ConflictReason::Duplicate));
+        assert_eq!((scene.rows(SX).len(), scene.rows(NS).len()), (1, 2), "nothing is made of it meanwhile");
+    });
+}
