@@ -30,13 +30,17 @@ async fn until_status(url: &str, wanted: u16) {
     tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{url} never answered {wanted}"));
 }
 
+/// What a service is hosted with, its health not told yet; and where it will answer.
+async fn to_host(parts: &Parts) -> (Parts, TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    (Parts { health: chassis::health::Health::new(), ..parts.clone() }, listener, base)
+}
+
 #[tokio::test]
 async fn a_hosted_service_is_ready_while_it_works_and_drains_when_told() {
     let world = world().await;
-    let mut parts = world.parts.clone();
-    parts.health = chassis::health::Health::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
+    let (parts, listener, base) = to_host(&world.parts).await;
     let shutdown = parts.shutdown.clone();
     let (finish, finished) = tokio::sync::oneshot::channel::<()>();
     let hosted = tokio::spawn(service::host(parts, listener, |parts: Parts| async move {
@@ -63,10 +67,7 @@ async fn a_hosted_service_is_ready_while_it_works_and_drains_when_told() {
 #[tokio::test]
 async fn a_service_that_is_not_built_yet_is_not_ready() {
     let world = world().await;
-    let mut parts = world.parts.clone();
-    parts.health = chassis::health::Health::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
+    let (parts, listener, base) = to_host(&world.parts).await;
     let shutdown = parts.shutdown.clone();
     let (build, built) = tokio::sync::oneshot::channel::<()>();
     let hosted = tokio::spawn(service::host(parts, listener, |parts: Parts| {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use model::record::{Observation, Record};
 use model::spec::TypeSpec;
-use model::{EventId, Fields, LineIds, Side};
+use model::{EventId, Fields, Side};
 use store::records::{Patch, Pending, View};
 
 use crate::core::Core;
@@ -75,20 +75,12 @@ pub(crate) fn fast_delta(record: &Record, spec: &TypeSpec, hints: &[&Pending]) -
         }
     }
     Some(Observation {
-        side: Side::Suitex,
-        exists: true,
-        fields,
         complete: false,
         token: Some(token),
-        stamp: None,
-        note: None,
-        landed: Vec::new(),
-        native_id: None,
-        line_ids: LineIds::new(),
         edited,
         causes,
         occurred_at: hints.iter().map(|hint| hint.occurred_at).min(),
-        twins: Vec::new(),
+        ..Observation::read(Side::Suitex, fields)
     })
 }
 

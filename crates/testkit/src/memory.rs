@@ -140,16 +140,7 @@ impl Records for MemRecords {
         natural_key: &str,
     ) -> Result<Vec<Rid>, StoreError> {
         const MOST: usize = 10;
-        let book = self.book();
-        let fits = |kept: &&Kept| {
-            let (key, head) = (&kept.record.key, &kept.record.head);
-            key.account == *account
-                && key.record_type == *record_type
-                && head.alive
-                && head.merged_into.is_none()
-                && head.natural_key.as_deref() == Some(natural_key)
-        };
-        Ok(book.records.values().filter(fits).take(MOST).map(|kept| kept.record.key.rid).collect())
+        Ok(self.book().with_natural_key(account, record_type, natural_key).take(MOST).collect())
     }
 
     async fn may_delete(

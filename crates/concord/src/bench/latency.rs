@@ -86,11 +86,7 @@ async fn on_stack(
 ) -> Result<Report> {
     let manifest = stack.start(options, programs).await?;
     let (bus, run) = (manifest.bus.clone(), Run { asked: asked.clone(), manifest });
-    let measuring = load.spawn(run.measure());
-    let measured = tokio::select! {
-        measured = measuring => measured.context("a task of the bench broke")??,
-        watched = stack.watch() => { watched?; bail!("the stack ended by itself") }
-    };
+    let measured = stack.beside(load.spawn(run.measure())).await?;
     Ok(report(asked, &bus, &options.settings, measured))
 }
 

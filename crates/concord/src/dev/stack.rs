@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use model::spec::World;
+use tokio::task::JoinHandle;
 
 use super::Options;
 use super::children::Maker;
@@ -94,6 +95,17 @@ impl Stack {
     pub async fn watch(&mut self) -> Result<()> {
         loop {
             self.supervisor.turn().await?;
+        }
+    }
+
+    /// What a task comes to while all children are watched.
+    ///
+    /// # Errors
+    /// The task's own; when it panics; when the stack ends before it.
+    pub async fn beside<T>(&mut self, task: JoinHandle<Result<T>>) -> Result<T> {
+        tokio::select! {
+            done = task => done.context("a task beside the stack broke")?,
+            watched = self.watch() => { watched?; bail!("the stack ended by itself") }
         }
     }
 

@@ -27,8 +27,9 @@ pub(crate) async fn told(play: &Play) {
     assert_eq!(play.values(&pair, "custentity_loyalty_points").await, ["15", "15"]);
     assert_eq!(play.overrides(&pair).await, []);
     let written = play.writes(0).await - before;
-    // One where both edits were heard before the first request was given up; the emulator may bring the second later.
-    assert!((1..=2).contains(&written.updates) && written.suitex == 0, "two edits: {written:?}");
+    // One write: both edits were heard before the first request was given up. The emulator may bring the second later.
+    let most = if play.manifest.bus == "pubsub" { 2 } else { 1 };
+    assert!((1..=most).contains(&written.updates) && written.suitex == 0, "two edits: {written:?}");
     play.sides[0].netsuite.clear_faults().await.unwrap();
     every_event_has_its_outcome(&play.sides[0]).await;
 }

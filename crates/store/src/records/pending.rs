@@ -1,7 +1,7 @@
 //! Hints that nobody has settled yet.
 
 use model::record::Observation;
-use model::{EventId, Fields, LineIds, NativeId, Operation, Side, Source, Timestamp, WriteId};
+use model::{EventId, Fields, NativeId, Operation, Side, Source, Timestamp, WriteId};
 
 use super::Hint;
 
@@ -57,20 +57,12 @@ impl Pending {
     /// time: it has its hint's id, and the hint's row is the entry.
     pub fn observation(&self) -> Observation {
         Observation {
-            side: self.side,
-            exists: true,
-            fields: self.changes.clone(),
             complete: false,
             token: self.remote_version,
-            stamp: None,
-            note: None,
-            landed: Vec::new(),
-            native_id: None,
-            line_ids: LineIds::new(),
             edited: self.changes.keys().map(|name| (name.clone(), self.occurred_at)).collect(),
             causes: vec![self.event_id],
             occurred_at: Some(self.occurred_at),
-            twins: Vec::new(),
+            ..Observation::read(self.side, self.changes.clone())
         }
     }
 

@@ -213,18 +213,29 @@ impl Book {
         self.records.values().filter_map(|kept| of(&kept.record)).min()
     }
 
+    /// The living records with a natural key, by rid.
+    pub(super) fn with_natural_key<'a>(
+        &'a self,
+        account: &'a AccountId,
+        record_type: &'a RecordType,
+        natural_key: &'a str,
+    ) -> impl Iterator<Item = Rid> + 'a {
+        let fits = move |record: &&Record| {
+            let (key, head) = (&record.key, &record.head);
+            key.account == *account
+                && key.record_type == *record_type
+                && head.alive
+                && head.merged_into.is_none()
+                && head.natural_key.as_deref() == Some(natural_key)
+        };
+        self.records.values().map(|kept| &kept.record).filter(fits).map(|record| record.key.rid)
+    }
+
     /// Nobody else alive has the record's natural key.
     pub(super) fn is_alone(&self, record: &Record) -> bool {
-        let (key, head) = (&record.key, &record.head);
-        head.natural_key.is_none()
-            || !self.records.values().map(|kept| &kept.record).any(|other| {
-                other.key.rid != key.rid
-                    && other.key.account == key.account
-                    && other.key.record_type == key.record_type
-                    && other.head.alive
-                    && other.head.merged_into.is_none()
-                    && other.head.natural_key == head.natural_key
-            })
+        let RecordRef { account, record_type, rid } = &record.key;
+        let Some(natural_key) = &record.head.natural_key else { return true };
+        self.with_natural_key(account, record_type, natural_key).all(|other| other == *rid)
     }
 
     /// Stores what a plan asked for, whole or not at all.

@@ -31,6 +31,16 @@ fn known(scene: &mut Scene<'_, '_>, key: &str) -> (Place, Place) {
     (sx.clone(), scene.twin(&sx))
 }
 
+/// In the end both rows are one record, with one value of `a`.
+fn end_as_one(scene: &mut Scene<'_, '_>, sx: &Place, ns: &Place) {
+    scene.end();
+    assert_eq!(scene.record(ns).key, scene.record(sx).key, "one identity");
+    assert_eq!((scene.rows(SX).len(), scene.rows(NS).len()), (1, 1));
+    let [a, b] = both(scene, (sx, ns), "a");
+    assert_eq!(a, b);
+    assert!(scene.overrides(sx).iter().any(|lost| lost.field == "a"), "who lost is on record");
+}
+
 #[test]
 fn the_one_candidate_is_adopted() {
     play(|scene| {
@@ -54,12 +64,7 @@ fn two_that_nobody_has_met_before_are_one_when_they_are_met_together() {
         let ns = scene.create(NS, &[("b", text("A")), ("a", text("theirs"))]);
         scene.sweep();
         scene.merge();
-        scene.end();
-        assert_eq!(scene.record(&ns).key, scene.record(&sx).key, "one identity");
-        assert_eq!((scene.rows(SX).len(), scene.rows(NS).len()), (1, 1));
-        let [a, b] = both(scene, (&sx, &ns), "a");
-        assert_eq!(a, b);
-        assert!(scene.overrides(&sx).iter().any(|lost| lost.field == "a"), "who lost is on record");
+        end_as_one(scene, &sx, &ns);
     });
 }
 
@@ -187,12 +192,7 @@ fn two_that_two_steps_meet_at_the_same_time_are_one() {
         scene.seconds(3);
         scene.begin_merge(&ns);
         assert!(!scene.step(), "nobody has it yet");
-        scene.end();
-        assert_eq!(scene.record(&ns).key, scene.record(&sx).key, "one identity");
-        assert_eq!((scene.rows(SX).len(), scene.rows(NS).len()), (1, 1));
-        let [a, b] = both(scene, (&sx, &ns), "a");
-        assert_eq!(a, b);
-        assert!(scene.overrides(&sx).iter().any(|lost| lost.field == "a"), "who lost is on record");
+        end_as_one(scene, &sx, &ns);
     });
 }
 

@@ -91,11 +91,7 @@ async fn on_stack(
     let manifest = stack.start(options, programs).await?;
     let bus = manifest.bus.clone();
     let run = Run { made, manifest, addresses: options.state_dir.join("dev.json") };
-    let measuring = load.spawn(run.make());
-    let measured = tokio::select! {
-        measured = measuring => measured.context("a task of the bench broke")??,
-        watched = stack.watch() => { watched?; bail!("the stack ended by itself") }
-    };
+    let measured = stack.beside(load.spawn(run.make())).await?;
     Ok(report(made, &bus, options, &measured))
 }
 
