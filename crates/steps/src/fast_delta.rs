@@ -12,7 +12,8 @@ use model::{EventId, Fields, Side};
 use store::records::{Patch, Pending, View};
 
 use crate::core::Core;
-use crate::merging::{Cap, Merged, Work, of_side};
+use crate::merged::Merged;
+use crate::merging::{Cap, Work, of_side};
 
 /// The plan of intake: folds what follows from the deltas alone. The rest stays dirty.
 pub(crate) fn fold_fast_deltas(core: &Core<'_>, views: &[View], done: &mut Merged) -> Vec<Patch> {

@@ -71,20 +71,24 @@ pub(crate) async fn adopt(
 }
 
 /// Records that were not alone any more when they were stored are still what they were: they become who was first, before
-/// anything is made of that one on their side.
+/// anything is made of that one on their side. Answers who they are.
 pub(crate) async fn meet_again(
     core: &Core<'_>,
     mut tickets: Vec<Ticket>,
     gathered: &mut Gathered,
-) -> Result<(), StepError> {
-    let keys: Vec<RecordRef> = tickets.iter().map(|ticket| ticket.view.record.key.clone()).collect();
+) -> Result<Vec<RecordRef>, StepError> {
+    let keys_of =
+        |tickets: &[Ticket]| -> Vec<RecordRef> { tickets.iter().map(|t| t.view.record.key.clone()).collect() };
+    let keys = keys_of(&tickets);
     if keys.is_empty() {
-        return Ok(());
+        return Ok(keys);
     }
     let views = core.records.views(&keys, false).await?;
     let left_out = |key: &RecordRef| views.iter().any(|v| v.record.key == *key && v.record.head.version == 0);
     tickets.retain(|ticket| left_out(&ticket.view.record.key));
-    adopt(core, &mut tickets, gathered).await
+    let left_out = keys_of(&tickets);
+    adopt(core, &mut tickets, gathered).await?;
+    Ok(left_out)
 }
 
 /// Provisional records that nobody else's key answers, by that key.

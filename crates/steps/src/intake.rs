@@ -8,7 +8,7 @@ use store::records::{Hint, Intake, View};
 
 use crate::core::{Core, StepError};
 use crate::fast_delta::fold_fast_deltas;
-use crate::merging::Merged;
+use crate::merged::Merged;
 
 /// Brings an event into the form intake stores.
 ///

@@ -6,6 +6,7 @@ mod fast_delta;
 mod gather;
 mod identity;
 mod intake;
+mod merged;
 mod merging;
 mod observe;
 mod poll;
@@ -25,7 +26,8 @@ mod writer;
 
 pub use core::{Absent, Core, Engine, Settings, StepError};
 pub use intake::{intake, to_hint};
-pub use merging::{Merged, merge_step};
+pub use merged::Merged;
+pub use merging::merge_step;
 pub use poll::{News, Swept, news, news_of_deletion};
 pub use reconcile::{Look, LookError};
 pub use recover::{Recovered, recover_step};

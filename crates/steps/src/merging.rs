@@ -12,31 +12,9 @@ use crate::core::{Core, StepError, after};
 use crate::fast_delta::fast_delta;
 use crate::gather::{Gathered, Strangers, gather};
 use crate::identity::{adopt, meet_again, unlink};
+use crate::merged::{Merged, clashes};
 use crate::observe::{Seen, observation};
 use crate::ring::ring;
-
-/// What a merge step did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Merged {
-    /// Records taken.
-    pub records: usize,
-    /// Records folded from their deltas alone.
-    pub fast: usize,
-    /// Hints settled.
-    pub settled: usize,
-    /// Hints settled that led to a new version.
-    pub applied: usize,
-    /// New versions.
-    pub versions: usize,
-    /// Conflicts opened, moved or closed.
-    pub conflicts: usize,
-    /// Fields both sides had a say in, by what decided: a policy, or the reason why a person must.
-    pub clashes: BTreeMap<String, usize>,
-    /// Values recorded as lost.
-    pub overrides: usize,
-    /// Sides that could not be read.
-    pub unreadable: usize,
-}
 
 /// What tx A learned of one record: the lease's token, and for each side to read where its bell stood.
 #[derive(Debug, Clone)]
@@ -77,15 +55,20 @@ pub async fn merge_step(core: &Core<'_>, pick: &Pick) -> Result<Merged, StepErro
     let mut keys: Vec<RecordRef> = by_key.keys().cloned().collect();
     keys.sort_unstable();
     if !keys.is_empty() {
+        let mut counted: HashMap<RecordRef, Merged> = HashMap::new();
         let mut plan = |views: &[View]| -> Vec<Patch> {
-            views
-                .iter()
-                .filter_map(|view| finish(core, view, by_key.get(&view.record.key)?, &gathered, &mut done))
-                .collect()
+            let mut finish = |view: &View| {
+                let done = counted.entry(view.record.key.clone()).or_default();
+                finish(core, view, by_key.get(&view.record.key)?, &gathered, done)
+            };
+            views.iter().filter_map(&mut finish).collect()
         };
         core.records.transact(&Pick::These(keys), true, &mut plan).await?;
         tickets.retain(|ticket| ticket.alone.is_some());
-        meet_again(core, tickets, &mut gathered).await?;
+        for left_out in meet_again(core, tickets, &mut gathered).await? {
+            counted.remove(&left_out); // nothing of it was stored
+        }
+        counted.into_values().for_each(|of_one| done.add(of_one));
     }
     Ok(done)
 }
@@ -343,44 +326,5 @@ impl<'a> Work<'a> {
         self.patch.outbox.extend(bells);
         self.patch.record = self.record;
         self.patch
-    }
-}
-
-/// What decided each field that both sides had a say in: once a field, though it may be decided and recorded as lost.
-fn clashes(effects: &Effects) -> Vec<String> {
-    let mut decided: BTreeMap<&str, &str> =
-        effects.decisions.iter().map(|(field, (policy, _))| (field.as_str(), policy.as_str())).collect();
-    for lost in &effects.overrides {
-        decided.entry(&lost.field).or_insert(&lost.policy);
-    }
-    decided.into_values().map(str::to_owned).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lost(field: &str, policy: &str) -> model::record::Override {
-        model::record::Override {
-            field: field.to_owned(),
-            losing_value: model::Value::Null,
-            losing_side: Side::Suitex,
-            winning_value: model::Value::Null,
-            policy: policy.to_owned(),
-            version: 1,
-            event_id: EventId::nil(),
-        }
-    }
-
-    #[test]
-    fn a_clash_is_counted_once_a_field_by_what_decided() {
-        let mut effects = Effects::default();
-        let decided = |policy: &str| (policy.to_owned(), "suitex".to_owned());
-        effects.decisions.insert("email".to_owned(), decided("newest_wins"));
-        effects.decisions.insert("tags".to_owned(), decided("union"));
-        effects.overrides = vec![lost("email", "newest_wins"), lost("phone", "suitex_wins")];
-        let mut words = clashes(&effects);
-        words.sort_unstable();
-        assert_eq!(words, ["newest_wins", "suitex_wins", "union"]);
     }
 }

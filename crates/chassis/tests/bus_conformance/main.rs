@@ -4,6 +4,7 @@
 //! `CONCORD_REQUIRE_PUBSUB=1`.
 #![allow(clippy::unwrap_used, unreachable_pub)] // a test that cannot go on has failed
 
+mod acts;
 mod cases;
 #[path = "../support/emulator.rs"]
 mod emulator;

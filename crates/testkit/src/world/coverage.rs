@@ -34,6 +34,7 @@ pub const EXPECTED: &[&str] = &[
     "two tenants",
     "unknown outcome",
     "user edited under a write",
+    "version",
     "workflow edit",
 ];
 

@@ -192,6 +192,8 @@ fn two_that_two_steps_meet_at_the_same_time_are_one() {
         scene.seconds(3);
         scene.begin_merge(&ns);
         assert!(!scene.step(), "nobody has it yet");
+        scene.finish();
+        assert_eq!(scene.happened("version"), 1, "nothing was stored of who came second, so nothing is counted");
         end_as_one(scene, &sx, &ns);
     });
 }

@@ -80,6 +80,7 @@ impl<'a> Run<'a> {
             Ok(Done::Quiet) => {}
             Ok(Done::Merged(merged)) => {
                 stage.coverage.add("fast delta", merged.fast);
+                stage.coverage.add("version", merged.versions);
                 stage.coverage.add("override", merged.overrides);
                 stage.coverage.add("conflict", merged.conflicts);
             }
