@@ -113,7 +113,7 @@ pub fn fold(
         }
         Entry::Undo(undo) => put_back(record, &cx, undo, &mut fx)?,
         Entry::Renormalisation(other) => {
-            reform(record, other);
+            reform(record, spec, other);
             return Ok(form_only(record, &before, spec));
         }
     }

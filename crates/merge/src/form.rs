@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use model::record::{Record, Reformed, Renormalisation};
 use model::spec::{FieldSpec, Kind, Policy, TypeSpec};
-use model::{Fields, Line, Shared, Side, TypedValue, Value};
+use model::{Fields, Line, RecordType, Rid, Shared, Side, TypedValue, Value};
 
 use crate::field::{set, value};
 use crate::normal::{VERSION, normalise};
+use crate::references::{each_reference, map_references};
 
 /// The rules of form of a type in one text: of two types with the same, values have the same form.
 pub fn form(spec: &TypeSpec) -> String {
@@ -36,12 +37,30 @@ pub fn renormalisation(record: &Record, spec: &TypeSpec) -> Option<Renormalisati
         state: of(&record.head.state),
         suitex: of(&record.shadows.suitex.state),
         netsuite: of(&record.shadows.netsuite.state),
+        heirs: BTreeMap::new(),
     };
     (found != Renormalisation::default()).then_some(found)
 }
 
+/// References a record holds to provisional ones of which it is known by now who they are: in what is known of it, and in
+/// writes whose end nobody knows. `None` where there is none, which is nearly always.
+pub fn renamed(record: &Record, spec: &TypeSpec, heirs: &BTreeMap<Rid, Rid>) -> Option<Renormalisation> {
+    if heirs.is_empty() {
+        return None;
+    }
+    let mut found = Renormalisation::default();
+    let shadows = Side::BOTH.into_iter().map(|side| &*record.shadows[side].state);
+    let writes = record.unresolved.iter().flat_map(|intent| [&intent.changes, &intent.pre]);
+    for fields in shadows.chain([&*record.head.state]).chain(writes) {
+        each_reference(&spec.fields, fields, &mut |_, id| {
+            found.heirs.extend(id.parse().ok().and_then(|id| heirs.get_key_value(&Rid(id))));
+        });
+    }
+    (!found.heirs.is_empty()).then_some(found)
+}
+
 /// Puts the values in their new form where they are as they were then.
-pub(crate) fn reform(record: &mut Record, entry: &Renormalisation) {
+pub(crate) fn reform(record: &mut Record, spec: &TypeSpec, entry: &Renormalisation) {
     put(&mut record.head.state, &entry.state);
     for side in Side::BOTH {
         let of_side = match side {
@@ -49,6 +68,29 @@ pub(crate) fn reform(record: &mut Record, entry: &Renormalisation) {
             Side::Netsuite => &entry.netsuite,
         };
         put(&mut record.shadows[side].state, of_side);
+    }
+    if entry.heirs.is_empty() {
+        return;
+    }
+    rename(&mut record.head.state, spec, &entry.heirs);
+    for side in Side::BOTH {
+        rename(&mut record.shadows[side].state, spec, &entry.heirs);
+    }
+    for intent in &mut record.unresolved {
+        rename(&mut intent.changes, spec, &entry.heirs);
+        rename(&mut intent.pre, spec, &entry.heirs);
+    }
+}
+
+fn rename(fields: &mut Fields, spec: &TypeSpec, heirs: &BTreeMap<Rid, Rid>) {
+    let heir = |_: &RecordType, id: &str| {
+        let heir = id.parse().ok().and_then(|id| heirs.get(&Rid(id)));
+        Some(heir.map_or_else(|| id.to_owned(), ToString::to_string))
+    };
+    if let Ok(renamed) = map_references(&spec.fields, fields, &heir)
+        && renamed != *fields
+    {
+        *fields = renamed;
     }
 }
 

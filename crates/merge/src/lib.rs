@@ -10,6 +10,7 @@ mod lines;
 pub mod normal;
 mod owed;
 mod policy;
+mod references;
 pub mod replay;
 mod resolution;
 mod schedule;
@@ -17,8 +18,9 @@ pub mod undo;
 
 pub use agreement::{agreed_part, differs};
 pub use fold::{Effects, FoldError, fold};
-pub use form::{form, renormalisation};
+pub use form::{form, renamed, renormalisation};
 pub use lines::key_lines;
 pub use owed::{Owed, owed};
 pub use policy::OSCILLATION_WINDOW;
+pub use references::{each_reference, map_references};
 pub use schedule::{held_until, settle_columns};

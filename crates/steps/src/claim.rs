@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use merge::{Owed, held_until, owed};
+use merge::{Owed, each_reference, held_until, map_references, owed};
 use model::limits::WriteLoop;
 use model::record::{Entry, Existence, Intent, IntentStatus, Record, Release};
 use model::spec::TypeSpec;
@@ -13,7 +13,6 @@ use store::records::{Patch, Pick, View};
 
 use crate::core::{Core, StepError, after};
 use crate::merging::Work;
-use crate::observe::{each_reference, map_references};
 use crate::settle::stop_loop;
 use crate::write::Written;
 

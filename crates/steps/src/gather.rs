@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use merge::{fold, renamed};
+use model::record::{Entry, Record};
+use model::spec::TypeSpec;
 use model::{
-    AccountId, ErrorClass, NativeId, Observed, Operation, ReadRequest, RecordRef, RecordType, RemoteError, Rid, Side,
-    Source, Timestamp, WriteKind,
+    AccountId, ErrorClass, EventId, NativeId, Observed, Operation, ReadRequest, RecordRef, RecordType, RemoteError,
+    Rid, Side, Source, Timestamp, WriteKind,
 };
 use store::records::Hint;
 
 use crate::core::{Core, StepError};
 use crate::merging::{Ticket, of_side};
-use crate::observe::{References, references};
+use crate::observe::{References, heirs, references};
 
 /// One side of one record as it was read.
 #[derive(Debug, Clone)]
@@ -35,6 +38,21 @@ pub(crate) struct Gathered {
 impl Gathered {
     pub(crate) fn get(&self, key: &RecordRef, side: Side) -> Option<&Read> {
         self.reads.get(&(key.clone(), side))
+    }
+
+    /// The record, calling those it refers to as what was read of it does: for looks, which leave no trace.
+    pub(crate) fn renamed(&self, spec: &TypeSpec, record: &Record) -> Record {
+        let mut record = record.clone();
+        let seq = record.head.record_seq;
+        for side in Side::BOTH {
+            let Some(read) = self.get(&record.key, side) else { continue };
+            let heirs = heirs(spec, &read.observed.fields, self.references(&record.key.account, side));
+            if let Some(others) = renamed(&record, spec, &heirs) {
+                let _ = fold(&mut record, spec, &Entry::Renormalisation(others), EventId::nil(), read.at);
+            }
+        }
+        record.head.record_seq = seq;
+        record
     }
 
     pub(crate) fn references(&self, account: &AccountId, side: Side) -> &References {
@@ -134,13 +152,13 @@ async fn resolve(
     if wanted.is_empty() {
         return Ok(References::new());
     }
-    let mut found = core.records.lookup(&near.account, side, &wanted).await?;
+    let mut found = core.records.links(&near.account, side, &wanted).await?;
     let missing: Vec<_> = wanted.iter().filter(|want| !found.contains_key(*want)).collect();
     if !missing.is_empty() && strangers == Strangers::Meet {
         let now = core.clock.now();
         let hints: Vec<Hint> = missing.into_iter().map(|want| parent_hint(core, near, side, want, now)).collect();
         core.records.intake(&hints, now, &core.settings.windows).await?;
-        found = core.records.lookup(&near.account, side, &wanted).await?;
+        found = core.records.links(&near.account, side, &wanted).await?;
     }
     Ok(found)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use merge::{Effects, fold};
+use merge::{Effects, fold, renamed};
 use model::record::{Disposition, Entry, Observation, Record};
 use model::spec::TypeSpec;
 use model::{EventId, RecordRef, Rid, Side, Timestamp};
@@ -13,7 +13,7 @@ use crate::fast_delta::fast_delta;
 use crate::gather::{Gathered, Strangers, gather};
 use crate::identity::{adopt, meet_again, unlink};
 use crate::merged::{Merged, clashes};
-use crate::observe::{Seen, observation};
+use crate::observe::{Seen, heirs, observation};
 use crate::ring::ring;
 
 /// What tx A learned of one record: the lease's token, and for each side to read where its bell stood.
@@ -170,7 +170,7 @@ fn finish(core: &Core<'_>, view: &View, ticket: &Ticket, gathered: &Gathered, do
             references: gathered.references(&view.record.key.account, cap.side),
             hints: &hints,
         };
-        let mut observation = observation(&work.record, spec, &seen);
+        let mut observation = work.observed(&seen, now);
         if observation.exists && work.record.head.version == 0 {
             observation.twins.clone_from(&ticket.twins);
         }
@@ -254,6 +254,16 @@ impl<'a> Work<'a> {
         self.patch.resolved.extend(effects.resolved.iter().cloned());
         self.decisions.extend(effects.decisions.clone());
         Ok((effects, event_id))
+    }
+
+    /// What was seen, as the fold takes it. What is known calls the records it refers to by the same names first: one that
+    /// turned out to be another's is nobody's edit (semantics §2.8).
+    pub(crate) fn observed(&mut self, seen: &Seen<'_>, now: Timestamp) -> Observation {
+        let heirs = heirs(self.spec, &seen.observed.fields, seen.references);
+        if let Some(others) = renamed(&self.record, self.spec, &heirs) {
+            let _ = self.fold(Entry::Renormalisation(others), now); // names cannot be refused
+        }
+        observation(&self.record, self.spec, seen)
     }
 
     /// Folds an observation and settles the hints it answers.

@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use merge::key_lines;
+use merge::{each_reference, key_lines, map_references};
 use model::record::{Observation, Record};
 use model::spec::{FieldSpec, TypeSpec};
 use model::{Fields, LineIds, NativeId, Observed, RecordType, Rid, Side, Timestamp, Value};
-use store::records::Pending;
+use store::records::{Link, Pending};
 
-/// A side's ids of referenced records → rids.
-pub(crate) type References = HashMap<(RecordType, NativeId), Rid>;
+/// A side's ids of referenced records → whose they are.
+pub(crate) type References = HashMap<(RecordType, NativeId), Link>;
 
 /// Every reference among these values, by the side's own ids.
 pub(crate) fn references(spec: &TypeSpec, fields: &Fields, found: &mut Vec<(RecordType, NativeId)>) {
@@ -19,47 +19,6 @@ pub(crate) fn references(spec: &TypeSpec, fields: &Fields, found: &mut Vec<(Reco
             found.push((to.clone(), id));
         }
     });
-}
-
-/// Visits the references among these values.
-pub(crate) fn each_reference(specs: &[FieldSpec], fields: &Fields, visit: &mut dyn FnMut(&RecordType, &str)) {
-    for spec in specs {
-        let Some(value) = fields.get(&spec.name) else { continue };
-        if let (Some(to), Value::Text(id)) = (spec.references(), value) {
-            visit(to, id);
-        }
-        if let (Some(lines), Value::Lines(held)) = (spec.lines(), value) {
-            for line in held.values().flatten() {
-                each_reference(&lines.line, line, visit);
-            }
-        }
-    }
-}
-
-/// The same values with every reference replaced; `None` names the first reference that has no counterpart.
-pub(crate) fn map_references(
-    specs: &[FieldSpec],
-    fields: &Fields,
-    map: &dyn Fn(&RecordType, &str) -> Option<String>,
-) -> Result<Fields, (RecordType, String)> {
-    let mut mapped = Fields::new();
-    for (name, value) in fields {
-        let spec = specs.iter().find(|spec| spec.name == *name);
-        let new = match (spec.and_then(FieldSpec::references), spec.and_then(FieldSpec::lines), value) {
-            (Some(to), _, Value::Text(id)) => Value::Text(map(to, id).ok_or_else(|| (to.clone(), id.clone()))?),
-            (_, Some(lines), Value::Lines(held)) => {
-                let mut out = model::Lines::new();
-                for (key, line) in held {
-                    let line = line.as_ref().map(|line| map_references(&lines.line, line, map)).transpose()?;
-                    out.insert(key.clone(), line);
-                }
-                Value::Lines(out)
-            }
-            (_, _, value) => value.clone(),
-        };
-        mapped.insert(name.clone(), new);
-    }
-    Ok(mapped)
 }
 
 /// What was seen, beside what it answers.
@@ -73,6 +32,18 @@ pub(crate) struct Seen<'a> {
     pub(crate) hints: &'a [&'a Pending],
 }
 
+/// Records that references among what was seen once stood for → who they turned out to be.
+pub(crate) fn heirs(spec: &TypeSpec, fields: &Fields, known: &References) -> BTreeMap<Rid, Rid> {
+    let mut heirs = BTreeMap::new();
+    each_reference(&spec.fields, fields, &mut |to, id| {
+        let link = NativeId::parse(id).ok().and_then(|id| known.get(&(to.clone(), id)));
+        if let Some(link) = link {
+            heirs.extend(link.formerly.iter().map(|rid| (*rid, link.rid)));
+        }
+    });
+    heirs
+}
+
 /// The observation as the fold takes it. A reference nobody could resolve stays unknown: the field is left out.
 pub(crate) fn observation(record: &Record, spec: &TypeSpec, seen: &Seen<'_>) -> Observation {
     let observed = seen.observed;
@@ -80,7 +51,7 @@ pub(crate) fn observation(record: &Record, spec: &TypeSpec, seen: &Seen<'_>) -> 
     let mut line_ids = LineIds::new();
     let map = |to: &RecordType, id: &str| {
         let id = NativeId::parse(id).ok()?;
-        seen.references.get(&(to.clone(), id)).map(ToString::to_string)
+        seen.references.get(&(to.clone(), id)).map(|link| link.rid.to_string())
     };
     for (name, value) in &observed.fields {
         let single: Fields = [(name.clone(), value.clone())].into();

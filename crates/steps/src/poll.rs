@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use merge::key_lines;
+use merge::{key_lines, map_references};
 use model::record::{Existence, Record, Shadow};
 use model::spec::{Policy, TypeSpec};
 use model::{AccountId, Fields, NativeId, RecordRef, RecordType, Rid, Side, Value};
 use store::records::{Patch, Pick, View};
 
 use crate::core::{Core, StepError};
-use crate::observe::{References, map_references, references};
+use crate::observe::{References, references};
 
 /// A row of a sweep.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +59,7 @@ pub async fn news(
     }
     wanted.sort_unstable();
     wanted.dedup();
-    let rids = core.records.lookup(account, side, &wanted).await?;
+    let rids = core.records.links(account, side, &wanted).await?;
     let mut answers = Vec::with_capacity(rows.len());
     let mut bump = Vec::new();
     for (row, id) in rows.iter().zip(&ids) {
@@ -144,7 +144,7 @@ fn judge(spec: &TypeSpec, side: Side, row: &Swept, record: Option<&Record>, rids
 fn changes(spec: &TypeSpec, side: Side, record: &Record, fields: &Fields, rids: &References) -> Option<Fields> {
     let map = |to: &RecordType, id: &str| {
         let id = NativeId::parse(id).ok()?;
-        rids.get(&(to.clone(), id)).map(ToString::to_string)
+        rids.get(&(to.clone(), id)).map(|link| link.rid.to_string())
     };
     let mapped = map_references(&spec.fields, fields, &map).ok()?;
     let shadow = &record.shadows[side];

@@ -135,7 +135,7 @@ impl Look<'_> {
         let mut hints = Vec::new();
         for view in &before {
             let rests = after.get(&view.record.key.rid).is_some_and(|now| !moved(&view.record, now));
-            self.judge(&view.record, rests, &gathered, tally, &mut hints);
+            self.judge(&gathered.renamed(self.spec, &view.record), rests, &gathered, tally, &mut hints);
         }
         self.ring(&hints).await
     }

@@ -160,7 +160,7 @@ impl Look<'_> {
             planned.held.push(Held::Locked);
             return planned;
         }
-        let mut copy = view.record.clone();
+        let mut copy = gathered.renamed(self.spec, &view.record);
         for side in Side::BOTH {
             if copy.shadows[side].inflight.is_some() {
                 planned.held.push(Held::in_flight(side));

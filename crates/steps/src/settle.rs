@@ -130,7 +130,7 @@ fn landed(
         // Read back in the same atomic step: as good as a verify read, and nobody was in between.
         Some(observed) if observed.exists => {
             let seen = Seen { side, observed, read_at: now, references, hints: &[] };
-            let observation = observation(&work.record, spec, &seen);
+            let observation = work.observed(&seen, now);
             let _ = work.fold(Entry::Observation(observation), now); // an observation cannot be refused
             if claim.request.kind == model::WriteKind::Create {
                 // Until now nobody knew whose id this is: whatever was heard of it rang a provisional record, which may have

@@ -123,7 +123,7 @@ async fn known_references(
         ids.sort_unstable();
         ids.dedup();
         if !ids.is_empty() {
-            let rids = core.records.lookup(&account, side, &ids).await?;
+            let rids = core.records.links(&account, side, &ids).await?;
             found.insert(account, rids);
         }
     }

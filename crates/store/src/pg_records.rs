@@ -35,7 +35,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::StoreError;
 use crate::handoff::{Committed, Handoff, PATIENCE};
-use crate::records::{Hint, Intake, LogRow, Pick, Plan, Records, View};
+use crate::records::{Hint, Intake, Link, LogRow, Pick, Plan, Records, View};
 use intake::{Attempt, Manner};
 pub(crate) use queries::{LOG_COLUMNS, read_log_row};
 
@@ -192,13 +192,13 @@ impl Records for PgRecords {
         Ok(records.iter().filter_map(|record| views.remove(record)).collect())
     }
 
-    async fn lookup(
+    async fn links(
         &self,
         account: &AccountId,
         side: Side,
         ids: &[(RecordType, NativeId)],
-    ) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError> {
-        queries::lookup(&self.pool, account, side, ids).await
+    ) -> Result<HashMap<(RecordType, NativeId), Link>, StoreError> {
+        queries::links(&self.pool, account, side, ids).await
     }
 
     async fn native_ids(

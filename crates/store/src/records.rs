@@ -238,6 +238,16 @@ pub enum Intake {
     Known,
 }
 
+/// Whose a side's id is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The record.
+    pub rid: Rid,
+    /// Provisional records that turned out to be this one, or lost their id to it and will, in rid order. A value that
+    /// names one of them names the record.
+    pub formerly: Vec<Rid>,
+}
+
 /// A plan: from views in lock order to patches, by pure choice. Fewer patches than views: the rest stays as it is.
 pub type Plan<'a> = dyn FnMut(&[View]) -> Vec<Patch> + Send + 'a;
 
@@ -269,13 +279,23 @@ pub trait Records: Send + Sync {
     /// Records as they stand, unlocked, in the order asked for; missing ones are left out.
     async fn views(&self, records: &[RecordRef], pending: bool) -> Result<Vec<View>, StoreError>;
 
-    /// The records native ids belong to (retired ids included); ids nobody knows are missing from the answer.
+    /// Whose native ids are (retired ids included); ids nobody knows are missing from the answer.
+    async fn links(
+        &self,
+        account: &AccountId,
+        side: Side,
+        ids: &[(RecordType, NativeId)],
+    ) -> Result<HashMap<(RecordType, NativeId), Link>, StoreError>;
+
+    /// [`Records::links`] for those who only ask for the records.
     async fn lookup(
         &self,
         account: &AccountId,
         side: Side,
         ids: &[(RecordType, NativeId)],
-    ) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError>;
+    ) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError> {
+        Ok(self.links(account, side, ids).await?.into_iter().map(|(id, link)| (id, link.rid)).collect())
+    }
 
     /// Current native ids of records on a side; records not (yet) there are missing from the answer.
     async fn native_ids(

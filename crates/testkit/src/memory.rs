@@ -12,7 +12,7 @@ use model::limits::DeleteBrake;
 use model::record::Windows;
 use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
 use store::StoreError;
-use store::records::{Hint, Intake, LogRow, MAX_PENDING, Pick, Plan, Records, View, at_rest};
+use store::records::{Hint, Intake, Link, LogRow, MAX_PENDING, Pick, Plan, Records, View, at_rest};
 
 mod book;
 mod constraints;
@@ -104,16 +104,16 @@ impl Records for MemRecords {
         Ok(records.iter().filter_map(|key| book.records.get(key)).map(|kept| view(kept, pending)).collect())
     }
 
-    async fn lookup(
+    async fn links(
         &self,
         account: &AccountId,
         side: Side,
         ids: &[(RecordType, NativeId)],
-    ) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError> {
+    ) -> Result<HashMap<(RecordType, NativeId), Link>, StoreError> {
         let book = self.book();
         let found = ids.iter().filter_map(|(record_type, id)| {
-            let rid = book.rid_of(account, record_type, side, id)?;
-            Some(((record_type.clone(), id.clone()), rid))
+            let link = book.link(account, record_type, side, id)?;
+            Some(((record_type.clone(), id.clone()), link))
         });
         Ok(found.collect())
     }

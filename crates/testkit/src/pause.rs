@@ -10,7 +10,7 @@ use model::limits::DeleteBrake;
 use model::record::Windows;
 use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
 use store::StoreError;
-use store::records::{Hint, Intake, LogRow, Pick, Plan, Records, View};
+use store::records::{Hint, Intake, Link, LogRow, Pick, Plan, Records, View};
 
 /// Gives way once: pending at the first poll, ready at the second.
 #[derive(Debug, Default)]
@@ -62,14 +62,14 @@ impl Records for Paced<'_> {
         self.0.views(records, pending).await
     }
 
-    async fn lookup(
+    async fn links(
         &self,
         account: &AccountId,
         side: Side,
         ids: &[(RecordType, NativeId)],
-    ) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError> {
+    ) -> Result<HashMap<(RecordType, NativeId), Link>, StoreError> {
         pause().await;
-        self.0.lookup(account, side, ids).await
+        self.0.links(account, side, ids).await
     }
 
     async fn native_ids(

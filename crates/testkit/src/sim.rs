@@ -305,6 +305,9 @@ fn tally(book: &crate::memory::Book, stage: &mut Stage) {
     let records = || book.records.values().map(|kept| &kept.record);
     let adopted = records().filter(|record| record.head.merged_into.is_some()).count();
     stage.coverage.add("adopted", adopted);
+    let renamed = |row: &store::records::LogRow| matches!(&row.entry, model::record::Entry::Renormalisation(entry) if !entry.heirs.is_empty());
+    let logs = book.records.values().flat_map(|kept| &kept.log);
+    stage.coverage.add("a stranger was ours", logs.filter(|row| renamed(row)).count());
     let again = |record: &&model::record::Record| Side::BOTH.iter().any(|side| record.shadows[*side].generation > 1);
     stage.coverage.add("recreated", records().filter(again).count());
     if stage.vary.accounts > 1 {

@@ -1,6 +1,6 @@
-use model::record::{Entry, Existence, Observation};
+use model::record::{Entry, Existence, Intent, IntentStatus, Observation};
 use model::spec::World;
-use model::{AccountId, RecordRef, RecordType, Rid, Timestamp};
+use model::{AccountId, RecordRef, RecordType, Rid, Timestamp, WriteKind};
 use uuid::Uuid;
 
 use super::*;
@@ -179,4 +179,73 @@ fn a_text_that_the_rules_would_change_comes_into_its_form_and_a_plain_one_stays(
     assert_eq!(again(&field(false), &text("e\u{301}")), Some(text("é")));
     assert_eq!(again(&field(false), &text("é")), None, "composed already");
     assert_eq!(again(&field(false), &text("much too long")), None, "it has no form under these rules");
+}
+
+/// A type whose lines refer to records too.
+fn referring() -> TypeSpec {
+    let mut world = World::sample();
+    let at = world.types.iter().position(|spec| !references_of(&spec.fields).is_empty()).unwrap();
+    let mut spec = world.types.remove(at);
+    let reference = spec.fields.iter().find(|field| field.references().is_some()).unwrap().clone();
+    for field in &mut spec.fields {
+        if let Kind::Lines(lines) = &mut field.kind {
+            lines.line.push(FieldSpec { name: "named".to_owned(), ..reference.clone() });
+        }
+    }
+    spec
+}
+
+fn references_of(fields: &[FieldSpec]) -> Vec<&str> {
+    fields.iter().filter(|field| field.references().is_some()).map(|field| field.name.as_str()).collect()
+}
+
+/// A write to SuiteX of these values, over these values.
+fn on_its_way(values: &Fields) -> Intent {
+    Intent {
+        write_id: Uuid::from_u128(1),
+        side: Side::Suitex,
+        kind: WriteKind::Update,
+        stamp: 1,
+        expect: 0,
+        changes: values.clone(),
+        pre: values.clone(),
+        version: 2,
+        status: IntentStatus::InFlight,
+        deadline: at(60),
+        native_id: None,
+        generation: 1,
+        occurred_at: None,
+    }
+}
+
+fn rid(n: u128) -> Rid {
+    Rid(Uuid::from_u128(n))
+}
+
+#[test]
+fn a_record_that_turned_out_to_be_another_is_called_by_its_name_wherever_it_is_held() {
+    let spec = referring();
+    let (field, lines) = (
+        references_of(&spec.fields)[0].to_owned(),
+        spec.fields.iter().find(|field| field.lines().is_some()).unwrap().name.clone(),
+    );
+    let stranger = || Value::text(rid(47).to_string());
+    let line: Fields = [("named".to_owned(), stranger())].into();
+    let held: Fields =
+        [(field.clone(), stranger()), (lines.clone(), Value::Lines([("1".to_owned(), Some(line))].into()))].into();
+    let (mut replay, _) = agreed(&spec);
+    take(&mut replay, &Entry::Observation(Observation::read(Side::Netsuite, held.clone())));
+    take(&mut replay, &Entry::Claim(on_its_way(&held)));
+    let heirs: BTreeMap<Rid, Rid> = [(rid(47), rid(20)), (rid(48), rid(21))].into();
+    let entry = renamed(replay.record(), &spec, &heirs).unwrap();
+    assert_eq!(entry.heirs, [(rid(47), rid(20))].into(), "what is not held is not told");
+    let version = replay.record().head.version;
+    let effects = take(&mut replay, &Entry::Renormalisation(entry));
+    assert!(effects.version.is_none() && effects.changed);
+    let record = replay.record();
+    assert_eq!(record.head.version, version);
+    let text = format!("{record:?}");
+    assert!(!text.contains(&rid(47).to_string()) && text.contains(&rid(20).to_string()), "{text}");
+    assert_eq!(renamed(record, &spec, &heirs), None, "once is enough");
+    assert_eq!(renamed(record, &spec, &BTreeMap::new()), None);
 }

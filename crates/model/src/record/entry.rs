@@ -164,8 +164,8 @@ pub struct Undo {
     pub note: String,
 }
 
-/// Values that were brought into the form of new rules (semantics §2.1), by name. The values are in the entry: folding it
-/// asks no rules.
+/// Values that were brought into another form, and are what they were: that of new rules (semantics §2.1), by name; or
+/// references to records that turned out to be others (§2.8). The values are in the entry: folding it asks nobody.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Renormalisation {
     /// Of the canonical state.
@@ -177,6 +177,9 @@ pub struct Renormalisation {
     /// Of NetSuite's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub netsuite: BTreeMap<String, Reformed>,
+    /// Provisional records → who they are, for every reference that is held.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub heirs: BTreeMap<Rid, Rid>,
 }
 
 /// One value in two forms.

@@ -97,7 +97,7 @@ fn references_and_lines_are_compared_and_left_out_of_the_hint() {
     shadow.state.insert("lines".to_owned(), lines("s1", "1"));
     shadow.line_ids = [("lines".to_owned(), BTreeMap::from([("s1".to_owned(), "31".to_owned())]))].into();
     let customer = RecordType::parse("customer").unwrap();
-    let rids: References = [((customer, id("12")), rid)].into();
+    let rids: References = [((customer, id("12")), store::records::Link { rid, formerly: Vec::new() })].into();
     let news = |entity: &str, quantity: &str, memo: &str| {
         let mut seen = fields(&[("memo", memo), ("entity", entity)]);
         seen.insert("lines".to_owned(), lines("31", quantity));

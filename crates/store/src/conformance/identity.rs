@@ -14,6 +14,14 @@ async fn lookup(records: &Arc<dyn Records>, side: Side, native_id: &str) -> Opti
     found.into_values().next()
 }
 
+/// What NetSuite's id, or SuiteX's that begins with an s, stood for before.
+async fn formerly(records: &Arc<dyn Records>, native_id: &str) -> Vec<Rid> {
+    let side = if native_id.starts_with('s') { Side::Suitex } else { Side::Netsuite };
+    let ids = [(record_type(), native(native_id))];
+    let found = records.links(&account("A"), side, &ids).await.expect("ids are looked up");
+    found.into_values().flat_map(|link| link.formerly).collect()
+}
+
 async fn native_id(records: &Arc<dyn Records>, side: Side, record: &RecordRef) -> Option<NativeId> {
     let rids = [(record_type(), record.rid), (record_type(), Rid(id(77_777)))];
     let found = records.native_ids(&account("A"), side, &rids).await.expect("records are looked up");
@@ -78,10 +86,29 @@ pub async fn hints_follow_a_record_that_became_another(records: Arc<dyn Records>
     assert_eq!(native_id(&records, Side::Netsuite, &heir).await, Some(native("7")));
     let before = native_id(&records, Side::Netsuite, &provisional).await;
     assert_eq!(before, Some(native("7")), "who referred to it before still finds its id");
+    assert_eq!(formerly(&records, "7").await, [provisional.rid]);
+    assert_eq!(formerly(&records, "s1").await, [provisional.rid], "on either side");
     let answers = take_in(&records, &[hint(3, "7")], 5).await;
     assert_eq!(answers, [Intake::Stored(heir.clone())]);
     assert!(view(&records, &heir).await.record.shadows.netsuite.dirty());
     assert!(!view(&records, &provisional).await.record.shadows.netsuite.dirty());
+}
+
+/// A provisional record became another provisional one, and that one a third: both names lead to the third.
+pub async fn a_record_that_became_another_twice_is_found(records: Arc<dyn Records>) {
+    let told = |n: u128, native: &str| Hint { side: Side::Suitex, new_rid: Rid(id(2_000_000 + n)), ..hint(n, native) };
+    let heir = known(&records, told(1, "s1"), 0).await;
+    let between = known(&records, told(2, "s2"), 0).await;
+    let provisional = known(&records, hint(3, "7"), 0).await;
+    become_another(&records, &provisional, &between).await;
+    become_another(&records, &between, &heir).await;
+    assert_eq!(lookup(&records, Side::Netsuite, "7").await, Some(heir.rid));
+    let mut both = [provisional.rid, between.rid];
+    both.sort_unstable();
+    assert_eq!(formerly(&records, "7").await, both);
+    for name in [&provisional, &between, &heir] {
+        assert_eq!(native_id(&records, Side::Netsuite, name).await, Some(native("7")), "{name}");
+    }
 }
 
 /// A claim on somebody else's id changes nothing: refused, or set aside for a person.
@@ -112,6 +139,10 @@ pub async fn our_own_create_takes_its_id_from_a_provisional_record(records: Arc<
     assert_eq!(native_id(&records, Side::Netsuite, &creator).await, Some(native("7")));
     assert_eq!(known(&records, hint(3, "7"), 1).await, creator);
     assert_eq!(view(&records, &provisional).await.pending.len(), 1, "its hints wait for its first observation");
+    assert_eq!(formerly(&records, "7").await, [provisional.rid]);
+    become_another(&records, &provisional, &creator).await;
+    assert_eq!(formerly(&records, "7").await, [provisional.rid], "it is told once");
+    assert_eq!(native_id(&records, Side::Netsuite, &provisional).await, Some(native("7")));
 }
 
 /// Only the living, only of that type and account, at most ten.

@@ -60,7 +60,9 @@ async fn upsert_intents(conn: &mut PgConnection, rows: &[IntentRow<'_>]) -> Resu
                   deadline, native_id, generation, occurred_at)
          on conflict (account_id, write_id) do update
             set status = excluded.status, deadline = excluded.deadline, native_id = excluded.native_id,
-                settled_at = excluded.settled_at
+                settled_at = excluded.settled_at,
+                -- References in them may turn out to name other records.
+                changes = excluded.changes, pre = excluded.pre
             where i.rid = excluded.rid",
     )
     .bind(rows.iter().map(|r| r.change.key().account.as_str()).collect::<Vec<_>>())

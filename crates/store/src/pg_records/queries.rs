@@ -11,23 +11,24 @@ use super::columns::prefix;
 use super::load::read_hint;
 use crate::StoreError;
 use crate::cells::{Cells, corrupt};
-use crate::records::LogRow;
+use crate::records::{Link, LogRow};
 
 /// Records that answer a natural key at most.
 const MAX_CANDIDATES: i64 = 10;
 
 /// The records native ids belong to. Links never name a record that became another: they were handed over with it.
-pub(super) async fn lookup(
+pub(super) async fn links(
     pool: &PgPool,
     account: &AccountId,
     side: Side,
     ids: &[(RecordType, NativeId)],
-) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError> {
+) -> Result<HashMap<(RecordType, NativeId), Link>, StoreError> {
     let rows = sqlx::query(
-        "select k.place, l.rid
+        "select k.place, l.rid, h.formerly
          from unnest($3::text[], $4::text[]) with ordinality as k (record_type, native_id, place)
          join sync.links l
-           on l.account_id = $1 and l.record_type = k.record_type and l.side = $2 and l.native_id = k.native_id",
+           on l.account_id = $1 and l.record_type = k.record_type and l.side = $2 and l.native_id = k.native_id
+         join sync.record_head h on h.account_id = $1 and h.record_type = k.record_type and h.rid = l.rid",
     )
     .bind(account.as_str())
     .bind(side.as_str())
@@ -39,7 +40,10 @@ pub(super) async fn lookup(
     rows.iter()
         .map(|row| {
             let mut cells = Cells::of(row);
-            Ok((ids[ordinal(&mut cells, ids.len())?].clone(), Rid(cells.next()?)))
+            let id = ids[ordinal(&mut cells, ids.len())?].clone();
+            let rid = Rid(cells.next()?);
+            let formerly = cells.next::<Option<Vec<uuid::Uuid>>>()?.unwrap_or_default();
+            Ok((id, Link { rid, formerly: formerly.into_iter().map(Rid).collect() }))
         })
         .collect()
 }
@@ -77,13 +81,20 @@ static NETSUITE_IDS: LazyLock<String> = LazyLock::new(|| native_ids_sql(Side::Ne
 
 fn native_ids_sql(side: Side) -> String {
     let p = prefix(side);
+    // Two steps at most: who became real is nobody else's, so only the first heir may have been provisional itself.
+    let id = format!(
+        "case when h.merged_into is null then h.{p}_native_id
+              when m.merged_into is null then m.{p}_native_id else n.{p}_native_id end"
+    );
     format!(
-        "select k.place, case when h.merged_into is null then h.{p}_native_id else m.{p}_native_id end
+        "select k.place, {id}
          from unnest($2::text[], $3::uuid[]) with ordinality as k (record_type, rid, place)
          join sync.record_head h on h.account_id = $1 and h.record_type = k.record_type and h.rid = k.rid
          left join sync.record_head m
            on m.account_id = $1 and m.record_type = k.record_type and m.rid = h.merged_into
-         where case when h.merged_into is null then h.{p}_native_id else m.{p}_native_id end is not null"
+         left join sync.record_head n
+           on n.account_id = $1 and n.record_type = k.record_type and n.rid = m.merged_into
+         where {id} is not null"
     )
 }
 

@@ -7,7 +7,7 @@ use model::limits::DeleteBrake;
 use model::record::Windows;
 use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
 
-use super::{Hint, Intake, LogRow, Pick, Plan, Records, View};
+use super::{Hint, Intake, Link, LogRow, Pick, Plan, Records, View};
 use crate::StoreError;
 
 /// A store that does something more, or something less, than the one it stands around: whoever implements this is one of
@@ -54,13 +54,13 @@ impl<T: Around> Records for T {
         self.within().views(records, pending).await
     }
 
-    async fn lookup(
+    async fn links(
         &self,
         account: &AccountId,
         side: Side,
         ids: &[(RecordType, NativeId)],
-    ) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError> {
-        self.within().lookup(account, side, ids).await
+    ) -> Result<HashMap<(RecordType, NativeId), Link>, StoreError> {
+        self.within().links(account, side, ids).await
     }
 
     async fn native_ids(

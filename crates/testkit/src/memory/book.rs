@@ -63,6 +63,8 @@ pub struct Book {
     /// Breaches of an invariant that were seen while storing.
     pub breaches: Vec<String>,
     links: HashMap<(AccountId, RecordType, Side, NativeId), Link>,
+    /// Provisional records that turned out to be this one.
+    formerly: HashMap<RecordRef, BTreeSet<Rid>>,
     pub(crate) heard: HashMap<(AccountId, EventId), Heard>,
     /// Types whose deletions wait for a person; and since when deaths are counted anew after a person let them go on.
     pub(crate) brakes: BTreeSet<(AccountId, RecordType)>,
@@ -90,9 +92,22 @@ pub(super) fn overdue_at(record: &Record, side: Side) -> Option<Timestamp> {
 impl Book {
     /// The record a side's id belongs to, retired ids included; adopted records followed to what they became.
     pub fn rid_of(&self, account: &AccountId, record_type: &RecordType, side: Side, id: &NativeId) -> Option<Rid> {
+        self.link(account, record_type, side, id).map(|link| link.rid)
+    }
+
+    /// The record a side's id belongs to, and the provisional ones it belonged to before.
+    pub(super) fn link(
+        &self,
+        account: &AccountId,
+        record_type: &RecordType,
+        side: Side,
+        id: &NativeId,
+    ) -> Option<store::records::Link> {
         let link = self.links.get(&(account.clone(), record_type.clone(), side, id.clone()))?;
         let key = RecordRef { account: account.clone(), record_type: record_type.clone(), rid: link.rid };
-        Some(self.heir(key).rid)
+        let heir = self.heir(key);
+        let formerly = self.formerly.get(&heir).map(|before| before.iter().copied().collect()).unwrap_or_default();
+        Some(store::records::Link { rid: heir.rid, formerly })
     }
 
     /// What a record became, itself if nothing.
@@ -285,8 +300,18 @@ impl Book {
                 return Err(refused_key(key, &format!("the side's id belongs to {theirs}")));
             }
             *link = Link { rid: key.rid, current: true };
+            if theirs.rid != key.rid {
+                self.told_formerly(&theirs, key.rid);
+            }
         }
         Ok(())
+    }
+
+    /// A provisional record is another from now on, and so are those it was.
+    fn told_formerly(&mut self, provisional: &RecordRef, heir: Rid) {
+        let before = self.formerly.get(provisional).cloned().unwrap_or_default();
+        let heir = RecordRef { rid: heir, ..provisional.clone() };
+        self.formerly.entry(heir).or_default().extend(before.into_iter().chain([provisional.rid]));
     }
 
     fn apply(&mut self, patch: Patch) {
@@ -303,6 +328,9 @@ impl Book {
         }
         self.stored_out += patch.outbox.len() as u64;
         self.outbox.extend(patch.outbox);
+        if let Some(heir) = patch.record.head.merged_into {
+            self.told_formerly(&key, heir);
+        }
         let Some(kept) = self.records.get_mut(&key) else { return };
         kept.record = patch.record;
         for side in Side::BOTH {

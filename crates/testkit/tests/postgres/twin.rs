@@ -10,7 +10,7 @@ use model::limits::DeleteBrake;
 use model::record::Windows;
 use model::{AccountId, NativeId, RecordRef, RecordType, Rid, Side, Timestamp};
 use sqlx::PgPool;
-use store::records::{Hint, Intake, LogRow, Patch, Pick, Plan, Records, View};
+use store::records::{Hint, Intake, Link, LogRow, Patch, Pick, Plan, Records, View};
 use store::{PgRecords, StoreError};
 use testkit::memory::MemRecords;
 use tokio::runtime::Runtime;
@@ -132,14 +132,14 @@ impl Records for Twin<'_> {
         Ok(views)
     }
 
-    async fn lookup(
+    async fn links(
         &self,
         account: &AccountId,
         side: Side,
         ids: &[(RecordType, NativeId)],
-    ) -> Result<HashMap<(RecordType, NativeId), Rid>, StoreError> {
-        let found = self.wait(self.postgres.lookup(account, side, ids))?;
-        self.same("rids", &found, &self.memory.lookup(account, side, ids).await?);
+    ) -> Result<HashMap<(RecordType, NativeId), Link>, StoreError> {
+        let found = self.wait(self.postgres.links(account, side, ids))?;
+        self.same("links", &found, &self.memory.links(account, side, ids).await?);
         Ok(found)
     }
 

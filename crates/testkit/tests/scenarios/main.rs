@@ -8,6 +8,7 @@ mod existence;
 mod late;
 mod merging;
 mod notes;
+mod references;
 mod sweeps;
 mod twins;
 
