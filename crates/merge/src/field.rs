@@ -164,6 +164,7 @@ pub(crate) fn fold_unit(
     }
     if fold_into_conflict(record, cx, leader, &base, &seen, fx) {
         store_shadow(record, cx.side, members, &seen);
+        clear_written(record, cx.side, members);
         return;
     }
     let canonical = pick(&record.head.state);
@@ -185,6 +186,8 @@ pub(crate) fn fold_unit(
         Outcome::Ask(reason) => open_conflict(record, cx, leader, reason, base, seen.clone(), fx),
     }
     store_shadow(record, cx.side, members, &seen);
+    // Whatever came of it: the side was read, and the next read of the same says nothing new.
+    clear_written(record, cx.side, members);
 }
 
 /// A group is one value: its members in one map. A single field is itself.
@@ -239,7 +242,7 @@ fn clear_written(record: &mut Record, side: Side, members: &[&FieldSpec]) {
     for field in members {
         let ours = record.head.meta.get(&field.name).is_some_and(|meta| meta.written_to == Some(side));
         if ours && let Some(meta) = record.head.meta.get_mut(&field.name) {
-            // What we wrote is what the side holds: nobody rewrites here.
+            // What we wrote was read: who changes it from now on changes what stood there.
             meta.written_to = None;
         }
     }

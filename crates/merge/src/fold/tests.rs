@@ -124,6 +124,44 @@ fn an_echo_after_our_write_is_in_the_log_for_nobody_rewrites_there() {
     assert_eq!(record.head.meta["email"].written_to, Some(Side::Netsuite), "it is not read there yet");
 }
 
+/// Our write was acknowledged and is read for the first time, as something else; then it is read again.
+fn read_twice_after_our_write(side: Side, field: &str, value: &str, before: &[Observation]) -> (Record, Effects) {
+    let spec = spec("customer");
+    let mut record = record(&spec);
+    for observation in before {
+        see(&mut record, &spec, observation.clone());
+    }
+    record.head.meta.get_mut(field).unwrap().written_to = Some(side);
+    assert!(see(&mut record, &spec, read(side, &[(field, value)])).changed);
+    let again = see(&mut record, &spec, read(side, &[(field, value)]));
+    (record, again)
+}
+
+#[test]
+fn what_is_read_after_our_write_is_the_same_read_twice_whatever_came_of_the_first() {
+    let both = |field: &str| Side::BOTH.map(|side| read(side, &[(field, "0")]));
+    let [sx, ns] = both("phone");
+    let moved = read(Side::Suitex, &[("phone", "1")]);
+    // Both made the same change.
+    let (record, again) =
+        read_twice_after_our_write(Side::Netsuite, "phone", "1", &[sx.clone(), ns.clone(), moved.clone()]);
+    assert!(record.conflicts.is_empty() && !again.changed);
+    // The other side's stands.
+    let (record, again) = read_twice_after_our_write(Side::Netsuite, "phone", "2", &[sx, ns, moved]);
+    assert!(record.conflicts.is_empty() && !again.changed);
+    // A person must decide: about this edit, and about one before it.
+    let manual = "comments";
+    let [sx, ns] = both(manual);
+    let moved = read(Side::Suitex, &[(manual, "1")]);
+    let (record, again) =
+        read_twice_after_our_write(Side::Netsuite, manual, "2", &[sx.clone(), ns.clone(), moved.clone()]);
+    assert!(record.conflicts.len() == 1 && !again.changed);
+    let open = [sx, ns, moved, read(Side::Netsuite, &[(manual, "2")])];
+    let (record, again) = read_twice_after_our_write(Side::Netsuite, manual, "3", &open);
+    assert!(record.conflicts.len() == 1 && !again.changed);
+    assert_eq!(record.head.meta[manual].written_to, None);
+}
+
 #[test]
 fn a_record_both_sides_deleted_lives_again_when_a_side_has_it_again() {
     let spec = spec("customer");
