@@ -163,8 +163,7 @@ pub(crate) fn fold_unit(
         return;
     }
     if fold_into_conflict(record, cx, leader, &base, &seen, fx) {
-        store_shadow(record, cx.side, members, &seen);
-        clear_written(record, cx.side, members);
+        was_read(record, cx.side, members, &seen);
         return;
     }
     let canonical = pick(&record.head.state);
@@ -185,9 +184,7 @@ pub(crate) fn fold_unit(
         Outcome::Take(value) => take_unit(record, cx, members, &from_value(members, value), edited_at),
         Outcome::Ask(reason) => open_conflict(record, cx, leader, reason, base, seen.clone(), fx),
     }
-    store_shadow(record, cx.side, members, &seen);
-    // Whatever came of it: the side was read, and the next read of the same says nothing new.
-    clear_written(record, cx.side, members);
+    was_read(record, cx.side, members, &seen);
 }
 
 /// A group is one value: its members in one map. A single field is itself.
@@ -238,17 +235,19 @@ fn oscillates(record: &Record, cx: &Context<'_>, field: &FieldSpec) -> bool {
     })
 }
 
+/// What we wrote to the side was read there: who changes it from now on changes what stood there.
 fn clear_written(record: &mut Record, side: Side, members: &[&FieldSpec]) {
     for field in members {
         let ours = record.head.meta.get(&field.name).is_some_and(|meta| meta.written_to == Some(side));
         if ours && let Some(meta) = record.head.meta.get_mut(&field.name) {
-            // What we wrote was read: who changes it from now on changes what stood there.
             meta.written_to = None;
         }
     }
 }
 
-fn store_shadow(record: &mut Record, side: Side, members: &[&FieldSpec], seen: &Fields) {
+/// The side holds this, whatever came of it: the next read of the same says nothing new.
+fn was_read(record: &mut Record, side: Side, members: &[&FieldSpec], seen: &Fields) {
+    clear_written(record, side, members);
     for field in members {
         let seen = value(seen, &field.name);
         let state = &mut record.shadows[side].state;

@@ -1,6 +1,7 @@
 //! Values in another form (semantics §2.1): when the rules of a field change, what is known of a record is brought into the
-//! new form before anything is folded against it, or every record would look edited. Nothing but the form changes: no
-//! version, no cause, nothing owed.
+//! new form before anything is folded against it, or every record would look edited. A reference to a provisional record
+//! that turned out to be another (§2.8) is such a value too: it names the same record by another name. Nothing but the form
+//! changes: no version, no cause, nothing owed.
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,10 @@ pub fn each_reference(specs: &[FieldSpec], fields: &Fields, visit: &mut dyn FnMu
     }
 }
 
-/// The same values with every reference replaced; `None` names the first reference that has no counterpart.
+/// The same values with every reference replaced.
+///
+/// # Errors
+/// The first reference that has no counterpart.
 pub fn map_references(
     specs: &[FieldSpec],
     fields: &Fields,

@@ -133,9 +133,7 @@ impl Core<'_> {
         for view in &mut views {
             let Some(spec) = self.spec(&view.record.key.record_type) else { continue };
             if let Some(other) = self.other_form(&view.record, spec) {
-                let seq = view.record.head.record_seq;
-                let _ = fold(&mut view.record, spec, &Entry::Renormalisation(other), EventId::nil(), self.clock.now());
-                view.record.head.record_seq = seq;
+                in_passing(&mut view.record, spec, other, self.clock.now());
             }
         }
         Ok(views)
@@ -144,6 +142,13 @@ impl Core<'_> {
     pub(crate) fn settle(&self, record: &mut Record, spec: &TypeSpec, now: Timestamp) {
         settle_columns(record, spec, &self.settings.windows, now, self.settings.net);
     }
+}
+
+/// Another form for a look that leaves no trace: the record is where it was in its log.
+pub(crate) fn in_passing(record: &mut Record, spec: &TypeSpec, other: Renormalisation, at: Timestamp) {
+    let seq = record.head.record_seq;
+    let _ = fold(record, spec, &Entry::Renormalisation(other), EventId::nil(), at); // a form cannot be refused
+    record.head.record_seq = seq;
 }
 
 /// `at + wait`, or `at` at the end of time.

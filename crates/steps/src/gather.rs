@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use merge::{fold, renamed};
-use model::record::{Entry, Record};
+use model::record::Record;
 use model::spec::TypeSpec;
 use model::{
-    AccountId, ErrorClass, EventId, NativeId, Observed, Operation, ReadRequest, RecordRef, RecordType, RemoteError,
-    Rid, Side, Source, Timestamp, WriteKind,
+    AccountId, ErrorClass, NativeId, Observed, Operation, ReadRequest, RecordRef, RecordType, RemoteError, Rid, Side,
+    Source, Timestamp, WriteKind,
 };
 use store::records::Hint;
 
-use crate::core::{Core, StepError};
+use crate::core::{Core, StepError, in_passing};
 use crate::merging::{Ticket, of_side};
-use crate::observe::{References, heirs, references};
+use crate::observe::{References, other_names, references};
 
 /// One side of one record as it was read.
 #[derive(Debug, Clone)]
@@ -43,15 +42,13 @@ impl Gathered {
     /// The record, calling those it refers to as what was read of it does: for looks, which leave no trace.
     pub(crate) fn renamed(&self, spec: &TypeSpec, record: &Record) -> Record {
         let mut record = record.clone();
-        let seq = record.head.record_seq;
         for side in Side::BOTH {
             let Some(read) = self.get(&record.key, side) else { continue };
-            let heirs = heirs(spec, &read.observed.fields, self.references(&record.key.account, side));
-            if let Some(others) = renamed(&record, spec, &heirs) {
-                let _ = fold(&mut record, spec, &Entry::Renormalisation(others), EventId::nil(), read.at);
+            let known = self.references(&record.key.account, side);
+            if let Some(names) = other_names(&record, spec, &read.observed.fields, known) {
+                in_passing(&mut record, spec, names, read.at);
             }
         }
-        record.head.record_seq = seq;
         record
     }
 

@@ -77,16 +77,14 @@ pub(crate) async fn meet_again(
     mut tickets: Vec<Ticket>,
     gathered: &mut Gathered,
 ) -> Result<Vec<RecordRef>, StepError> {
-    let keys_of =
-        |tickets: &[Ticket]| -> Vec<RecordRef> { tickets.iter().map(|t| t.view.record.key.clone()).collect() };
-    let keys = keys_of(&tickets);
-    if keys.is_empty() {
-        return Ok(keys);
+    if tickets.is_empty() {
+        return Ok(Vec::new());
     }
+    let keys: Vec<RecordRef> = tickets.iter().map(|ticket| ticket.view.record.key.clone()).collect();
     let views = core.records.views(&keys, false).await?;
-    let left_out = |key: &RecordRef| views.iter().any(|v| v.record.key == *key && v.record.head.version == 0);
-    tickets.retain(|ticket| left_out(&ticket.view.record.key));
-    let left_out = keys_of(&tickets);
+    let provisional = views.into_iter().map(|view| view.record).filter(|record| record.head.version == 0);
+    let left_out: Vec<RecordRef> = provisional.map(|record| record.key).collect();
+    tickets.retain(|ticket| left_out.contains(&ticket.view.record.key));
     adopt(core, &mut tickets, gathered).await?;
     Ok(left_out)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use merge::{Effects, fold, renamed};
+use merge::{Effects, fold};
 use model::record::{Disposition, Entry, Observation, Record};
 use model::spec::TypeSpec;
 use model::{EventId, RecordRef, Rid, Side, Timestamp};
@@ -13,7 +13,7 @@ use crate::fast_delta::fast_delta;
 use crate::gather::{Gathered, Strangers, gather};
 use crate::identity::{adopt, meet_again, unlink};
 use crate::merged::{Merged, clashes};
-use crate::observe::{Seen, heirs, observation};
+use crate::observe::{Seen, observation, other_names};
 use crate::ring::ring;
 
 /// What tx A learned of one record: the lease's token, and for each side to read where its bell stood.
@@ -256,12 +256,10 @@ impl<'a> Work<'a> {
         Ok((effects, event_id))
     }
 
-    /// What was seen, as the fold takes it. What is known calls the records it refers to by the same names first: one that
-    /// turned out to be another's is nobody's edit (semantics §2.8).
+    /// What was seen, as the fold takes it; the record calls by the same names what both refer to.
     pub(crate) fn observed(&mut self, seen: &Seen<'_>, now: Timestamp) -> Observation {
-        let heirs = heirs(self.spec, &seen.observed.fields, seen.references);
-        if let Some(others) = renamed(&self.record, self.spec, &heirs) {
-            let _ = self.fold(Entry::Renormalisation(others), now); // names cannot be refused
+        if let Some(names) = other_names(&self.record, self.spec, &seen.observed.fields, seen.references) {
+            let _ = self.fold(Entry::Renormalisation(names), now); // names cannot be refused
         }
         observation(&self.record, self.spec, seen)
     }

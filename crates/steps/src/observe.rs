@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use merge::{each_reference, key_lines, map_references};
-use model::record::{Observation, Record};
+use merge::{each_reference, key_lines, map_references, renamed};
+use model::record::{Observation, Record, Renormalisation};
 use model::spec::{FieldSpec, TypeSpec};
-use model::{Fields, LineIds, NativeId, Observed, RecordType, Rid, Side, Timestamp, Value};
+use model::{Fields, LineIds, NativeId, Observed, RecordType, Side, Timestamp, Value};
 use store::records::{Link, Pending};
 
 /// A side's ids of referenced records → whose they are.
@@ -32,16 +32,22 @@ pub(crate) struct Seen<'a> {
     pub(crate) hints: &'a [&'a Pending],
 }
 
-/// Records that references among what was seen once stood for → who they turned out to be.
-pub(crate) fn heirs(spec: &TypeSpec, fields: &Fields, known: &References) -> BTreeMap<Rid, Rid> {
+/// What the record calls otherwise than these values of a side do: provisional records that turned out to be others
+/// (semantics §2.8). It is renamed before they are folded, or a name would look like an edit.
+pub(crate) fn other_names(
+    record: &Record,
+    spec: &TypeSpec,
+    seen: &Fields,
+    known: &References,
+) -> Option<Renormalisation> {
     let mut heirs = BTreeMap::new();
-    each_reference(&spec.fields, fields, &mut |to, id| {
+    each_reference(&spec.fields, seen, &mut |to, id| {
         let link = NativeId::parse(id).ok().and_then(|id| known.get(&(to.clone(), id)));
         if let Some(link) = link {
             heirs.extend(link.formerly.iter().map(|rid| (*rid, link.rid)));
         }
     });
-    heirs
+    renamed(record, spec, &heirs)
 }
 
 /// The observation as the fold takes it. A reference nobody could resolve stays unknown: the field is left out.

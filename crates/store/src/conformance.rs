@@ -53,7 +53,7 @@ macro_rules! records_conformance {
             work: too_many_deaths_put_the_brake_on;
             identity: a_moved_link_retires_the_old_id;
             identity: hints_follow_a_record_that_became_another;
-            identity: a_record_that_became_another_twice_is_found;
+            identity: a_record_that_became_another_by_way_of_others_is_found;
             identity: an_id_of_another_record_is_not_taken;
             identity: our_own_create_takes_its_id_from_a_provisional_record;
             identity: living_records_answer_their_natural_key;

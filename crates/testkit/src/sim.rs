@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use model::limits::Limits;
+use model::record::Entry;
 use model::spec::World;
 use model::{AccountId, ManualClock, PerSide, SeededIds, Side, Timestamp};
 use steps::Core;
@@ -305,9 +306,9 @@ fn tally(book: &crate::memory::Book, stage: &mut Stage) {
     let records = || book.records.values().map(|kept| &kept.record);
     let adopted = records().filter(|record| record.head.merged_into.is_some()).count();
     stage.coverage.add("adopted", adopted);
-    let renamed = |row: &store::records::LogRow| matches!(&row.entry, model::record::Entry::Renormalisation(entry) if !entry.heirs.is_empty());
-    let logs = book.records.values().flat_map(|kept| &kept.log);
-    stage.coverage.add("a stranger was ours", logs.filter(|row| renamed(row)).count());
+    let entries = book.records.values().flat_map(|kept| &kept.log).map(|row| &row.entry);
+    let renamed = |entry: &&Entry| matches!(entry, Entry::Renormalisation(other) if !other.heirs.is_empty());
+    stage.coverage.add("a stranger was ours", entries.filter(renamed).count());
     let again = |record: &&model::record::Record| Side::BOTH.iter().any(|side| record.shadows[*side].generation > 1);
     stage.coverage.add("recreated", records().filter(again).count());
     if stage.vary.accounts > 1 {

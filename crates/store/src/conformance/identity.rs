@@ -94,19 +94,21 @@ pub async fn hints_follow_a_record_that_became_another(records: Arc<dyn Records>
     assert!(!view(&records, &provisional).await.record.shadows.netsuite.dirty());
 }
 
-/// A provisional record became another provisional one, and that one a third: both names lead to the third.
-pub async fn a_record_that_became_another_twice_is_found(records: Arc<dyn Records>) {
+/// A provisional record became another provisional one, and that one a third: all names lead to the last.
+pub async fn a_record_that_became_another_by_way_of_others_is_found(records: Arc<dyn Records>) {
     let told = |n: u128, native: &str| Hint { side: Side::Suitex, new_rid: Rid(id(2_000_000 + n)), ..hint(n, native) };
     let heir = known(&records, told(1, "s1"), 0).await;
-    let between = known(&records, told(2, "s2"), 0).await;
-    let provisional = known(&records, hint(3, "7"), 0).await;
-    become_another(&records, &provisional, &between).await;
-    become_another(&records, &between, &heir).await;
+    let last = known(&records, told(2, "s2"), 0).await;
+    let first = known(&records, told(3, "s3"), 0).await;
+    let provisional = known(&records, hint(4, "7"), 0).await;
+    become_another(&records, &provisional, &first).await;
+    become_another(&records, &first, &last).await;
+    become_another(&records, &last, &heir).await;
     assert_eq!(lookup(&records, Side::Netsuite, "7").await, Some(heir.rid));
-    let mut both = [provisional.rid, between.rid];
-    both.sort_unstable();
-    assert_eq!(formerly(&records, "7").await, both);
-    for name in [&provisional, &between, &heir] {
+    let mut names = [provisional.rid, first.rid, last.rid];
+    names.sort_unstable();
+    assert_eq!(formerly(&records, "7").await, names);
+    for name in [&provisional, &first, &last, &heir] {
         assert_eq!(native_id(&records, Side::Netsuite, name).await, Some(native("7")), "{name}");
     }
 }

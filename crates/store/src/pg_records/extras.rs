@@ -26,7 +26,32 @@ pub(super) async fn save_intents(conn: &mut PgConnection, changes: &[Change<'_>]
     rows.sort_by_key(|row| row.intent.status.unresolved());
     let (ended, standing) = rows.split_at(rows.partition_point(|row| !row.intent.status.unresolved()));
     upsert_intents(conn, ended).await?;
-    upsert_intents(conn, standing).await
+    upsert_intents(conn, standing).await?;
+    let renamed = |row: &IntentRow<'_>| {
+        let before = row.change.before().unresolved.iter().find(|known| known.write_id == row.intent.write_id);
+        before.is_some_and(|known| known.changes != row.intent.changes || known.pre != row.intent.pre)
+    };
+    rename_intents(conn, rows.iter().filter(|row| renamed(row)).collect()).await
+}
+
+/// Stores what writes say where a reference in them turned out to name another record, which is rare.
+async fn rename_intents(conn: &mut PgConnection, rows: Vec<&IntentRow<'_>>) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "update sync.idempotency_keys i set changes = w.changes, pre = w.pre
+         from unnest($1::text[], $2::uuid[], $3::json[], $4::json[]) as w (account_id, write_id, changes, pre)
+         where i.account_id = w.account_id and i.write_id = w.write_id",
+    )
+    .bind(rows.iter().map(|r| r.change.key().account.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| r.intent.write_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| JsonText(&r.changes)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| JsonText(&r.pre)).collect::<Vec<_>>())
+    .execute(conn)
+    .await
+    .map(drop)
+    .map_err(StoreError::database("rename references in write intents"))
 }
 
 struct IntentRow<'a> {
@@ -60,9 +85,7 @@ async fn upsert_intents(conn: &mut PgConnection, rows: &[IntentRow<'_>]) -> Resu
                   deadline, native_id, generation, occurred_at)
          on conflict (account_id, write_id) do update
             set status = excluded.status, deadline = excluded.deadline, native_id = excluded.native_id,
-                settled_at = excluded.settled_at,
-                -- References in them may turn out to name other records.
-                changes = excluded.changes, pre = excluded.pre
+                settled_at = excluded.settled_at
             where i.rid = excluded.rid",
     )
     .bind(rows.iter().map(|r| r.change.key().account.as_str()).collect::<Vec<_>>())

@@ -81,20 +81,18 @@ static NETSUITE_IDS: LazyLock<String> = LazyLock::new(|| native_ids_sql(Side::Ne
 
 fn native_ids_sql(side: Side) -> String {
     let p = prefix(side);
-    // Two steps at most: who became real is nobody else's, so only the first heir may have been provisional itself.
-    let id = format!(
-        "case when h.merged_into is null then h.{p}_native_id
-              when m.merged_into is null then m.{p}_native_id else n.{p}_native_id end"
-    );
+    // A record that became another may have become it by way of a third.
     format!(
-        "select k.place, {id}
-         from unnest($2::text[], $3::uuid[]) with ordinality as k (record_type, rid, place)
-         join sync.record_head h on h.account_id = $1 and h.record_type = k.record_type and h.rid = k.rid
-         left join sync.record_head m
-           on m.account_id = $1 and m.record_type = k.record_type and m.rid = h.merged_into
-         left join sync.record_head n
-           on n.account_id = $1 and n.record_type = k.record_type and n.rid = m.merged_into
-         where {id} is not null"
+        "with recursive heirs as (
+             select k.place, k.record_type, h.merged_into, h.{p}_native_id as native_id
+             from unnest($2::text[], $3::uuid[]) with ordinality as k (record_type, rid, place)
+             join sync.record_head h on h.account_id = $1 and h.record_type = k.record_type and h.rid = k.rid
+             union all
+             select k.place, k.record_type, h.merged_into, h.{p}_native_id
+             from heirs k
+             join sync.record_head h on h.account_id = $1 and h.record_type = k.record_type and h.rid = k.merged_into
+         )
+         select place, native_id from heirs where merged_into is null and native_id is not null"
     )
 }
 

@@ -48,6 +48,15 @@ fn texts(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
+/// What people chose of a field that both sides kept rewriting: the base, SuiteX's value, NetSuite's, the chosen one.
+fn chosen<'a>(kept: &'a Kept, field: &'a str) -> impl Iterator<Item = [Option<&'a Value>; 4]> {
+    kept.closed.iter().filter(move |(conflict, _)| conflict.field == field).filter_map(move |(conflict, resolution)| {
+        let of = |values: Option<&'a Fields>| values.and_then(|values| values.get(field));
+        let value = of(resolution.as_ref()?.values.as_ref());
+        Some([conflict.base.get(field), of(conflict.suitex.as_ref()), of(conflict.netsuite.as_ref()), value])
+    })
+}
+
 struct Oracle<'a> {
     book: &'a Book,
     stage: &'a Stage,
@@ -132,8 +141,8 @@ impl Oracle<'_> {
         }
     }
 
-    /// Sums, sets and suffixes are exact, where nobody deleted the record, and where no person chose one side's value (of a
-    /// field whose sides kept rewriting each other): then the value that gave way is on record instead.
+    /// Sums, sets and suffixes are exact, where nobody deleted the record; but for what a person let go who chose between
+    /// sides that kept rewriting each other.
     fn sums(&self, kept: &Kept, breaches: &mut Vec<String>) {
         let key = &kept.record.key;
         let ledger = &self.stage.ledger;
@@ -143,33 +152,47 @@ impl Oracle<'_> {
         if !kept.record.head.alive || ledger.deleted.iter().any(mine) {
             return;
         }
-        let chosen = |field: &str| {
-            kept.closed.iter().any(|(conflict, resolution)| conflict.field == field && resolution.is_some())
-                && kept.overrides.iter().any(|lost| lost.field == field)
-        };
         let state = &kept.record.head.state;
-        let expected: i64 = ledger.increments.iter().filter(|(place, _)| mine(place)).map(|(_, by)| by).sum();
-        let held = match state.get("n") {
-            Some(Value::Int(n)) => *n,
-            _ => 0,
-        };
-        if held != expected && !chosen("n") {
+        let typed: i64 = ledger.increments.iter().filter(|(place, _)| mine(place)).map(|(_, by)| by).sum();
+        // Both sides added to the base; what was chosen in place of both is all that is left of it.
+        let number = |held: Option<&Value>| if let Some(Value::Int(n)) = held { *n } else { 0 };
+        let let_go = chosen(kept, "n").map(|choice| {
+            let [base, suitex, netsuite, value] = choice.map(number);
+            suitex + netsuite - base - value
+        });
+        let expected = typed - let_go.sum::<i64>();
+        let held = number(state.get("n"));
+        if held != expected {
             breaches.push(format!("I2: n of {key} is {held}; users' increments make {expected}"));
         }
         let of = |list: &[(Place, String)]| -> BTreeSet<String> {
             list.iter().filter(|(place, _)| mine(place)).map(|(_, member)| member.clone()).collect()
         };
         let expected: BTreeSet<String> = of(&ledger.added).difference(&of(&ledger.removed)).cloned().collect();
-        let held = match state.get("s") {
-            Some(Value::Set(members)) => members.clone(),
-            _ => BTreeSet::new(),
+        let members = |held: Option<&Value>| -> BTreeSet<String> {
+            if let Some(Value::Set(members)) = held { members.clone() } else { BTreeSet::new() }
         };
-        if held != expected && !chosen("s") {
+        // Members that not all of what stood to choose from had: there the choice decides.
+        let decided: BTreeSet<String> = chosen(kept, "s")
+            .flat_map(|choice| {
+                let sets = choice.map(members);
+                let all: BTreeSet<String> = sets.iter().flatten().cloned().collect();
+                all.into_iter().filter(|member| sets.iter().any(|set| !set.contains(member))).collect::<Vec<_>>()
+            })
+            .collect();
+        let held = members(state.get("s"));
+        if held.symmetric_difference(&expected).any(|member| !decided.contains(member)) {
             breaches.push(format!("I2: s of {key} is {held:?}; users made it {expected:?}"));
         }
         let text = state.get("p").and_then(Value::as_text).unwrap_or_default();
         for suffix in of(&ledger.appended) {
-            if text.matches(&suffix).count() != 1 && !chosen("p") {
+            let mut choices = chosen(kept, "p").map(|choice| choice.map(|held| held.and_then(Value::as_text)));
+            let let_go = choices.any(|[_, suitex, netsuite, value]| {
+                let has = |text: Option<&str>| text.is_some_and(|text| text.contains(&suffix));
+                (has(suitex) || has(netsuite)) && !has(value)
+            });
+            let times = text.matches(&suffix).count();
+            if times > 1 || (times == 0 && !let_go) {
                 breaches.push(format!("I2: p of {key} is {text}; {suffix} should be in it once"));
             }
         }
